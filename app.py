@@ -1,0 +1,212 @@
+"""The playground in a browser: python app.py, then open the address that it prints.
+
+python app.py
+python app.py --model checkpoints/portraits-64 --model runs/mine/best --port 8000
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+from stylegan.config import UserError
+from stylegan.extras import need
+from stylegan.tabs.page import MAX_UPLOAD, appearance, build
+from stylegan.tabs.server import app_kwargs
+from stylegan.tabs.session import Session
+
+CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
+WRONG, FAILED, DONE = 2, 1, 0
+YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until stopped; what went wrong is one sentence on stderr. Returns the exit code."""
+    try:
+        return serve(_parser().parse_args(argv))
+    except UserError as error:
+        print(f"app: {error}", file=sys.stderr)
+        return WRONG
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        print(f"app: {error.strerror or error}{where}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return DONE
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Load the models, build the page, serve it."""
+    if options.mcp:
+        need("mcp")
+    _check_address(options.host, options.port)
+    folders = options.model or _named_models() or find_models()
+    with _own_folder() as files:
+        session = Session(folders, files, options.device)
+        page = build(session)
+        # The web server keeps a core: drawing threads that wait for each other take ten times as
+        # long when something else is running.
+        torch.set_num_threads(max(1, torch.get_num_threads() - 1))
+        page.launch(
+            server_name=options.host,
+            server_port=options.port,
+            auth=options.auth,
+            share=options.share,
+            mcp_server=options.mcp,
+            app_kwargs=app_kwargs(),
+            max_file_size=MAX_UPLOAD,
+            run_history=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            pwa=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            **appearance(),
+        )
+        page.share = False  # or gradio sends its front end from elsewhere, which our policy refuses
+        print(f"{', '.join(session.models)} at {page.share_url or page.local_url}", flush=True)
+        try:
+            while True:
+                time.sleep(1)
+        except KeyboardInterrupt:
+            page.close(verbose=False)
+    return DONE
+
+
+def find_models() -> list[Path]:
+    """Every model folder under checkpoints/, by name."""
+    found = sorted(path.parent for path in CHECKPOINTS.glob("*/config.json"))
+    if not found:
+        raise UserError(f"there is no model under {CHECKPOINTS}; name a model folder with --model")
+    return found
+
+
+# The address and the folder
+
+
+def _check_address(host: str | None, port: int | None) -> None:
+    """Refuse a port that is taken, or an address that is not this machine's, before all else."""
+    name = host or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            name.strip("[]"), port or 0, type=socket.SOCK_STREAM
+        )[0]
+        with socket.socket(family, kind) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(f"port {port} is taken; choose another with --port") from None
+        where = f"{name}:{port}" if port else name
+        raise UserError(f"cannot listen on {where}: {error.strerror or error}") from None
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """A fresh folder for all files that gradio may serve, because it serves that one whole."""
+    before = os.environ.get("GRADIO_TEMP_DIR")
+    with tempfile.TemporaryDirectory(prefix="stylegan-", ignore_cleanup_errors=True) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        try:
+            yield Path(folder)
+        finally:
+            del os.environ["GRADIO_TEMP_DIR"]
+            if before is not None:
+                os.environ["GRADIO_TEMP_DIR"] = before
+
+
+# The command line
+
+
+class _Parser(argparse.ArgumentParser):
+    """A wrong line is a UserError."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        "python app.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Each option is also a variable: --port 8000 is STYLEGAN_PORT=8000.",
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        metavar="PATH",
+        help="a model folder; repeat it for more (all under checkpoints/; variable: with commas)",
+    )
+    parser.add_argument(
+        "--host",
+        default=_variable("host"),
+        help="address to listen on (GRADIO_SERVER_NAME, else 127.0.0.1: this machine alone)",
+    )
+    parser.add_argument(
+        "--port", type=_port, default=_variable("port"), help="(the first free one from 7860 on)"
+    )
+    parser.add_argument(
+        "--device",
+        default=_variable("device", "auto"),
+        help="cpu, cuda, cuda:1 ...; auto takes a GPU where there is one",
+    )
+    parser.add_argument(
+        "--auth",
+        type=_auth,
+        default=_variable("auth"),
+        metavar="USER:PASS",
+        help="ask visitors for this name and password",
+    )
+    for name, text in (
+        ("share", "make a public address that lasts a week, through gradio.live"),
+        ("mcp", "serve the HTTP API as MCP tools, too; needs gradio[mcp]"),
+    ):
+        parser.add_argument(
+            f"--{name}", action="store_true", default=_truth(name, _variable(name, "")), help=text
+        )
+    return parser
+
+
+def _named_models() -> list[str]:
+    return [name for name in _variable("model", "").split(",") if name]
+
+
+def _variable(name: str, default: str | None = None) -> str | None:
+    return os.environ.get(f"STYLEGAN_{name.upper()}", default)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 1 to 65535")
+    return int(text)
+
+
+def _auth(text: str) -> tuple[str, str]:
+    user, _, password = text.partition(":")
+    if not user or not password:
+        raise argparse.ArgumentTypeError("a name, a colon and a password are needed: USER:PASS")
+    return user, password
+
+
+def _truth(name: str, text: str) -> bool:
+    if text.lower() not in YES + NO:
+        raise UserError(f"STYLEGAN_{name.upper()} is {text[:40]!r}; write 1 or 0")
+    return text.lower() in YES
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""Networks on disk: a model folder of config.json and safetensors, written whole, read strictly."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from stylegan.atomic import replacing_file, replacing_folder
+from stylegan.config import ConfigError, NetworkConfig, UserError, from_dict
+from stylegan.networks.discriminators import Discriminator
+from stylegan.networks.synthesis_v2 import Generator
+
+FORMAT = 1
+CONFIG, GENERATOR, DISCRIMINATOR = (
+    "config.json",
+    "generator.safetensors",
+    "discriminator.safetensors",
+)
+
+PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".model", ".bin", ".npz", ".h5"}
+MAX_CONFIG_BYTES = 1 << 20
+SHAPE_SETTINGS = (  # what decides the shapes of the tensors; later settings may be absent
+    "resolution",
+    "channels",
+    "c_dim",
+    "z_dim",
+    "w_dim",
+    "mapping_layers",
+    "channel_base",
+    "channel_max",
+    "architecture",
+)
+
+
+class CheckpointError(UserError):
+    """A model file or folder that cannot be used."""
+
+
+# Tensors
+
+
+def save_tensors(
+    path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file; `path` is either the old file or the whole new one."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing_file(path) as beside:
+        beside.touch()
+        mode = beside.stat().st_mode  # the user's own; the writer below would leave 0600
+        try:
+            save_file(plain, beside, metadata)
+        except SafetensorError as error:
+            raise OSError(f"cannot write {path}: {error}") from error
+        beside.chmod(mode)
+
+
+def load_tensors(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Tensor]:
+    """Read every tensor of a safetensors file."""
+    path = _weights(path)
+    try:
+        return load_file(path, device=str(device))
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from error
+
+
+def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes out of a safetensors file's header; no tensor is read."""
+    path = _weights(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from error
+
+
+def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Copy `tensors` into the module's own; names, shapes and kinds agree and all is finite."""
+    own = module.state_dict()
+    _compare(_shapes(own), _shapes(tensors), where)
+    for name, tensor in tensors.items():
+        if tensor.dtype != own[name].dtype and not (
+            tensor.is_floating_point() and own[name].is_floating_point()
+        ):
+            raise CheckpointError(f"{where}: {name} holds {tensor.dtype}, not {own[name].dtype}")
+        if not math.isfinite(tensor.sum(dtype=torch.float64)):
+            raise CheckpointError(f"{where}: {name} holds numbers that are not finite")
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _compare(
+    ours: Mapping[str, tuple[int, ...]], theirs: Mapping[str, tuple[int, ...]], where: str
+) -> None:
+    missing = [name for name in ours if name not in theirs]
+    unexpected = [name for name in theirs if name not in ours]
+    mismatched = [
+        f"{name} {list(theirs[name])} instead of {list(shape)}"
+        for name, shape in ours.items()
+        if name in theirs and theirs[name] != shape
+    ]
+    found = (("missing", missing), ("unexpected", unexpected), ("mismatched", mismatched))
+    if differences := [f"{what} {_shortened(names)}" for what, names in found if names]:
+        raise CheckpointError(f"{where} does not fit its network: {'; '.join(differences)}")
+
+
+def _shortened(names: list[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _weights(path: str | Path) -> Path:
+    """The path, if it can be a safetensors file."""
+    path = Path(path)
+    if path.suffix.lower() in PICKLES:
+        raise CheckpointError(
+            f"{path} is not safetensors; turn it into a model folder first: "
+            f"python -m train import {path} DEST_DIR"
+        )
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist")
+    return path
+
+
+# Model folders
+
+
+def save_model(
+    folder: str | Path,
+    config: NetworkConfig,
+    training: dict[str, Any],
+    generator: nn.Module,
+    discriminator: nn.Module | None = None,
+    extra: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write a model folder in one piece. It replaces a model folder of that name, with all in it.
+
+    `training` is any JSON about how it was trained; `extra` maps further file names, such as
+    samples.png, to their bytes. A folder that holds something else is refused.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder / CONFIG).is_file() and any(_listing(folder)):
+        raise CheckpointError(f"{folder} exists and is not a model folder; name another one")
+    settings = {
+        "format": FORMAT,
+        "network": dataclasses.asdict(config),
+        "training": training,
+    }
+    text = json.dumps(settings, indent=2, allow_nan=False) + "\n"
+    with replacing_folder(folder) as beside:
+        (beside / CONFIG).write_text(text, encoding="utf-8")
+        save_tensors(beside / GENERATOR, generator.state_dict())
+        if discriminator is not None:
+            save_tensors(beside / DISCRIMINATOR, discriminator.state_dict())
+        for name, data in (extra or {}).items():
+            (beside / name).parent.mkdir(parents=True, exist_ok=True)
+            (beside / name).write_bytes(data)
+
+
+def read_config(folder: str | Path) -> tuple[NetworkConfig, dict[str, Any]]:
+    """Check config.json and return its network settings and its training notes."""
+    path = _folder(folder) / CONFIG
+    settings = _read_json(path)
+    version = settings.get("format")
+    if type(version) is not int or version < 1:
+        raise CheckpointError(f'{path} has no "format" number')
+    if version > FORMAT:
+        raise CheckpointError(
+            f"{path} was made by a newer version (format {version}, this one reads up to {FORMAT})"
+        )
+    if unknown := sorted(set(settings) - {"format", "network", "training"}):
+        raise CheckpointError(f"{path} has an unknown key: {_shortened(unknown)}")
+    for key in ("network", "training"):
+        if not isinstance(settings.get(key), dict):
+            raise CheckpointError(f'{path} has no "{key}" object')
+    network = settings["network"]
+    if missing := [name for name in SHAPE_SETTINGS if name not in network]:
+        raise CheckpointError(f"{path}: network lacks {_shortened(missing)}")
+    try:
+        return from_dict(NetworkConfig, network), settings["training"]
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def load_generator(folder: str | Path, device: str | torch.device = "cpu") -> Generator:
+    """The generator of a model folder, in eval mode and without gradients."""
+    return _load_network(Generator, folder, GENERATOR, device)
+
+
+def load_discriminator(folder: str | Path, device: str | torch.device = "cpu") -> Discriminator:
+    """The discriminator of a model folder, in eval mode and without gradients."""
+    return _load_network(Discriminator, folder, DISCRIMINATOR, device)
+
+
+def revision(folder: str | Path) -> str:
+    """First 10 hex digits of the sha256 of generator.safetensors."""
+    return hashlib.sha256(_weights(_folder(folder) / GENERATOR).read_bytes()).hexdigest()[:10]
+
+
+def _load_network(
+    cls: type, folder: str | Path, name: str, device: str | torch.device
+) -> nn.Module:
+    path = _folder(folder) / name
+    config, _ = read_config(folder)
+    shapes = tensor_shapes(path)
+    if sum(map(math.prod, shapes.values())) < _least_weights(cls, config):
+        with torch.device("meta"):  # says what differs and allocates nothing, but is slow to load
+            _compare(_shapes(cls(config).state_dict()), shapes, str(path))
+    with torch.random.fork_rng(devices=[]):  # first weights are drawn, and then overwritten
+        module = cls(config)
+    load_strict(module, load_tensors(path), str(path))
+    return module.to(device).eval().requires_grad_(False)
+
+
+def _least_weights(cls: type, config: NetworkConfig) -> int:
+    """Numbers that such a network holds at least: one 3x3 convolution a block, and the mapping."""
+    mapping = (config.mapping_layers - 1) * config.w_dim**2 if cls is Generator else 0
+    return mapping + sum(9 * config.channels_at(r) ** 2 for r in config.resolutions)
+
+
+def _folder(folder: str | Path) -> Path:
+    folder = Path(folder)
+    if folder.suffix.lower() in PICKLES and not folder.is_dir():
+        _weights(folder)
+    if folder.is_file():
+        raise CheckpointError(f"{folder} is a file; give the model folder that holds it")
+    if not folder.is_dir():
+        raise CheckpointError(f"there is no model folder {folder}")
+    return folder
+
+
+def _listing(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else [folder]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"{path.parent} is not a model folder: it has no {path.name}")
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise CheckpointError(f"{path} is larger than {MAX_CONFIG_BYTES >> 20} MB")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} is not a JSON object")
+    return value

@@ -1,0 +1,23 @@
+"""Optional dependencies: imported when used, or named with the pip line that brings them."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from stylegan.config import UserError
+
+PACKAGES = {
+    "imageio_ffmpeg": "imageio-ffmpeg",
+    "mcp": "'gradio[mcp]'",
+    "torch.utils.tensorboard": "tensorboard",
+}
+
+
+def need(module: str) -> ModuleType:
+    """Import an optional dependency, or say how to get it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = PACKAGES[module]
+        raise UserError(f"{package} is not installed: pip install {package}") from error

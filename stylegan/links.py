@@ -1,0 +1,22 @@
+"""Any link: a still picture, a walk or a table, told apart by its names."""
+
+from __future__ import annotations
+
+from stylegan.mix import Mix
+from stylegan.query import raw_pairs
+from stylegan.recipe import Recipe
+from stylegan.walk import Walk
+
+
+def read_link(text: str, strict: bool = False) -> Recipe | Walk | Mix:
+    """The value of a query string or a whole share link.
+
+    t=walk is a walk. t=mix is a table, unless it has the names of a still: then it is one cell.
+    """
+    names = dict(raw_pairs(text))
+    if names.get("t") == "walk":
+        return Walk.from_query(text, strict)
+    cell = names.keys() & {"seed", "w", "mix", "e", "n"}
+    if names.get("t") == "mix" and (names.keys() & {"row", "col", "layers"} or not cell):
+        return Mix.from_query(text, strict)
+    return Recipe.from_query(text, strict)

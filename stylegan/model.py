@@ -1,0 +1,314 @@
+"""A model that draws recipes: z -> w -> truncate -> mix -> edits -> picture."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylegan.checkpoint import load_generator, load_tensors, read_config, revision
+from stylegan.config import NetworkConfig, UserError
+from stylegan.latents import along, mix_rows, noise_maps, shift, z_from_seed
+from stylegan.mix import Mix
+from stylegan.networks.mapping import broadcast, truncate
+from stylegan.networks.ops import to_uint8
+from stylegan.networks.synthesis_v2 import Generator
+from stylegan.recipe import Recipe, RecipeError, pack_latent, unpack_latent
+from stylegan.stamp import grid
+from stylegan.walk import Walk
+
+DIRECTIONS = "directions.safetensors"
+MAX_BATCH = 16
+Stamped = TypeVar("Stamped", Recipe, Walk, Mix)
+
+BATCH_PIXELS = 1 << 20  # pixels drawn at once: 16 pictures of 256x256, one of 1024x1024
+
+
+class Model:
+    """A generator with its name and revision. Threads may share it: they draw in turn."""
+
+    def __init__(
+        self,
+        name: str,
+        revision: str,
+        generator: Generator,
+        training: dict[str, Any] | None = None,
+        directions: dict[str, Tensor] | None = None,
+    ) -> None:
+        """`directions` maps names to steps [w_dim] or [num_ws, w_dim] one deviation long."""
+        self.name, self.revision = name, revision
+        self.training = training or {}
+        self.directions = directions or {}
+        self.generator = generator
+        self._lock = threading.Lock()
+
+    @property
+    def id(self) -> str:
+        """name@revision, as links carry it."""
+        return f"{self.name}@{self.revision}"
+
+    @property
+    def config(self) -> NetworkConfig:
+        """Shape of the network."""
+        return self.generator.config
+
+    @property
+    def c_dim(self) -> int:
+        """Number of classes, 0 for none."""
+        return self.config.c_dim
+
+    @property
+    def num_ws(self) -> int:
+        """Rows of ws."""
+        return self.config.num_ws
+
+    @property
+    def device(self) -> torch.device:
+        """Where it draws."""
+        return self.generator.mapping.w_avg.device
+
+    @property
+    def batch(self) -> int:
+        """Pictures drawn at once."""
+        return max(1, min(MAX_BATCH, BATCH_PIXELS // self.config.resolution**2))
+
+    def stamped(self, recipe: Stamped) -> Stamped:
+        """The same with this model's id, as every link and file of ours carries it."""
+        return dataclasses.replace(recipe, m=self.id)
+
+    def check(self, recipe: Recipe) -> None:
+        """Refuse in words a recipe that asks for what this model has not; nothing is drawn."""
+        if recipe.c and recipe.c >= self.c_dim:
+            has = f"classes 0 to {self.c_dim - 1}" if self.c_dim else "no classes"
+            raise RecipeError(f"c {recipe.c}: {self.name} has {has}")
+        latents = [recipe.w, *(mix.source for mix in recipe.mix)]
+        for latent in latents:
+            if isinstance(latent, str):
+                self._unpacked(latent)
+        ranges = [(mix.first, mix.last) for mix in recipe.mix]
+        for edit in recipe.e:
+            ranges += [edit.rows] if edit.rows else []
+            if edit.direction not in self.directions:
+                known = ", ".join(sorted(self.directions)) or "none"
+                raise RecipeError(
+                    f"{self.name} has no direction {edit.direction} (directions: {known})"
+                )
+        for first, last in ranges:
+            if last >= self.num_ws:
+                raise RecipeError(
+                    f"rows {first}-{last}: {self.name} has rows 0 to {self.num_ws - 1}"
+                )
+
+    def ws(self, recipe: Recipe) -> Tensor:
+        """What the recipe's first picture is drawn from: float32 [1, num_ws, w_dim]."""
+        self.check(recipe)
+        with torch.no_grad(), _exact(self.device):
+            return self._ws(recipe)
+
+    def render(self, recipe: Recipe) -> np.ndarray:
+        """The picture of a recipe with n = 1: uint8 [H, W, C], C = 1 grey, 3 RGB or 4 RGBA.
+
+        Drawn alone: the same bits each time by the same build on the same machine.
+        """
+        if recipe.n != 1:
+            raise RecipeError(f"n {recipe.n}: render draws one picture, render_many draws n")
+        return next(self.draw([recipe]))
+
+    def render_many(self, recipe: Recipe) -> list[np.ndarray]:
+        """The n pictures of a recipe, drawn in batches: within one grey level of those alone."""
+        return list(self.draw(recipe.singles()))
+
+    def draw(self, recipes: Sequence[Recipe]) -> Iterator[np.ndarray]:
+        """The picture of each recipe (n = 1), uint8 [H, W, C], batch by batch.
+
+        All recipes are checked before the first picture is drawn.
+        """
+        for recipe in recipes:
+            self.check(recipe)
+        return self._draw(recipes)
+
+    def walk(self, walk: Walk, indices: Iterable[int] | None = None) -> Iterator[np.ndarray]:
+        """The frames of a walk, uint8 [rows * H, columns * W, C], drawn batch by batch.
+
+        All of them, or those of `indices`; no more than a batch is held at once.
+        """
+        tracks = self._tracks(walk)
+        return self._frames(tracks, walk, range(walk.total) if indices is None else indices)
+
+    def frame(self, walk: Walk, index: int) -> np.ndarray:
+        """One frame of a walk, within one grey level of that in the clip."""
+        return next(self.walk(walk, [index]))
+
+    def frame_recipe(self, walk: Walk, index: int, place: int = 0) -> Recipe:
+        """The recipe of a frame's picture; `place` counts the walks of a grid row by row."""
+        return self._tracks(walk)[place].recipe(walk.position(index))
+
+    def table(self, mix: Mix) -> Iterator[tuple[tuple[int | None, int | None], np.ndarray]]:
+        """The pictures of a table with their places, as `Mix.recipes` counts them, in order."""
+        recipes = mix.recipes()
+        return zip(recipes, self.draw(list(recipes.values())), strict=True)
+
+    def _tracks(self, walk: Walk) -> list[_Track]:
+        for keyframe in walk.keyframes:
+            self.check(walk.still(keyframe))
+        with torch.no_grad(), _exact(self.device):
+            return [_Track(self, walk, keyframes) for keyframes in walk.tracks]
+
+    def _frames(
+        self, tracks: Sequence[_Track], walk: Walk, indices: Iterable[int]
+    ) -> Iterator[np.ndarray]:
+        pictures = self._draw(track.recipe(walk.position(i)) for i in indices for track in tracks)
+        while places := list(islice(pictures, len(tracks))):
+            yield grid(places, walk.grid[0])
+
+    def _draw(self, recipes: Iterable[Recipe]) -> Iterator[np.ndarray]:
+        for noise, alike in groupby(recipes, key=lambda recipe: recipe.noise):
+            while batch := list(islice(alike, self.batch)):
+                yield from self._batch(batch, noise)
+
+    def _batch(self, recipes: Sequence[Recipe], noise: int | str) -> np.ndarray:
+        synthesis = self.generator.synthesis
+        if isinstance(noise, int):
+            noise = [m.to(self.device) for m in noise_maps(noise, synthesis.noise_shapes)]
+        with self._lock, torch.no_grad(), _exact(self.device):
+            ws = torch.cat([self._ws(recipe) for recipe in recipes])
+            x = to_uint8(synthesis(ws, noise))  # [N, C, H, W]
+            return x.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+    def _ws(self, recipe: Recipe) -> Tensor:
+        ws = self._source(recipe.seed if recipe.w is None else recipe.w, recipe)
+        for mix in recipe.mix:
+            ws = mix_rows(ws, self._source(mix.source, recipe), mix.first, mix.last)
+        for edit in recipe.e:
+            ws = shift(ws, self.directions[edit.direction], edit.strength, edit.rows)
+        return ws
+
+    def _source(self, source: int | str, recipe: Recipe) -> Tensor:
+        """ws [1, num_ws, w_dim] of a seed, truncated, or of a latent, as it is."""
+        if isinstance(source, str):
+            return self._unpacked(source).to(self.device)
+        z = z_from_seed(source, self.config.z_dim)
+        return self._mapped(z, recipe)
+
+    def _mapped(self, z: Tensor, recipe: Recipe) -> Tensor:
+        """ws [1, num_ws, w_dim] of z [1, z_dim], truncated."""
+        mapping = self.generator.mapping
+        c = None
+        if self.c_dim:
+            c = torch.zeros(1, self.c_dim, device=self.device)
+            c[0, recipe.c] = 1
+        ws = broadcast(mapping(z.to(self.device), c), self.num_ws)
+        return truncate(ws, mapping.w_avg, recipe.psi, recipe.cut)
+
+    def _unpacked(self, latent: str) -> Tensor:
+        values = torch.from_numpy(unpack_latent(latent))
+        w_dim = self.config.w_dim
+        if len(values) not in (w_dim, self.num_ws * w_dim):
+            raise RecipeError(
+                f"w holds {len(values)} numbers; {self.name} takes {w_dim}, "
+                f"or {self.num_ws} x {w_dim}"
+            )
+        return values.reshape(1, -1, w_dim).expand(1, self.num_ws, w_dim)
+
+
+class _Track:
+    """One walk of a grid on one model: its keyframes as points, and the recipe at any position.
+
+    Points are float64 on the CPU, so that the same frame has the same latent however it is asked
+    for: z [1, z_dim], or ws [1, num_ws, w_dim] less the mean of w, about which slerp turns.
+    """
+
+    def __init__(self, model: Model, walk: Walk, keyframes: Sequence[int | str]) -> None:
+        self.model, self.walk, self.keyframes = model, walk, keyframes
+        self.mean = model.generator.mapping.w_avg.cpu().double()
+        self.points = [self._point(keyframe) for keyframe in keyframes]
+
+    def recipe(self, position: float) -> Recipe:
+        """A keyframe's own recipe, or that of the latent on the way."""
+        i = int(position)
+        if position == i:
+            return self.walk.still(self.keyframes[i % len(self.keyframes)])
+        point = along(self.points, position, self.walk.curve, self.walk.closed)
+        first = self.walk.still(self.keyframes[0])
+        if self.walk.space == "z":
+            with torch.no_grad(), _exact(self.model.device):
+                ws = self.model._mapped(point.float(), first).cpu()
+        else:
+            ws = (point + self.mean).float()
+        same = bool((ws == ws[:, :1]).all())
+        latent = pack_latent((ws[0, 0] if same else ws[0]).numpy())
+        return dataclasses.replace(first, seed=0, w=latent)
+
+    def _point(self, keyframe: int | str) -> Tensor:
+        if self.walk.space == "z":
+            return z_from_seed(keyframe, self.model.config.z_dim).double()
+        ws = self.model._source(keyframe, self.walk.still(keyframe))
+        return ws.cpu().double() - self.mean
+
+
+def load(path_or_id: str | Path, device: str | torch.device = "cpu") -> Model:
+    """Open a model folder for drawing; `device` is cpu, cuda, cuda:1 ..., or auto."""
+    folder = Path(path_or_id)
+    place = find_device(device)
+    generator = load_generator(folder, place)
+    _, training = read_config(folder)
+    directions = {}
+    if (folder / DIRECTIONS).is_file():
+        directions = _directions(folder / DIRECTIONS, generator.config, place)
+    name = folder.resolve().name
+    return Model(name, revision(folder), generator, training, directions)
+
+
+def find_device(name: str | torch.device = "auto") -> torch.device:
+    """The device of this name, once it is known to work; auto is the GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(
+            f"there is no device {name}: give cpu, cuda, cuda:1, mps or auto"
+        ) from error
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"device {name} cannot be used here: {reason}") from error
+    return device
+
+
+def _directions(path: Path, config: NetworkConfig, device: torch.device) -> dict[str, Tensor]:
+    shapes = ((config.w_dim,), (config.num_ws, config.w_dim))
+    directions = load_tensors(path)
+    for name, step in directions.items():
+        if tuple(step.shape) not in shapes or not torch.isfinite(step).all():
+            raise UserError(
+                f"{path}: {name} is not {config.w_dim}, or {config.num_ws} x {config.w_dim}, "
+                "finite numbers"
+            )
+    return {name: step.float().to(device) for name, step in directions.items()}
+
+
+@contextmanager
+def _exact(device: torch.device) -> Iterator[None]:
+    """Full float32 and the same algorithms every time, so that devices agree on a recipe."""
+    if device.type != "cuda":
+        yield
+        return
+    matmul = torch.backends.cuda.matmul
+    before, matmul.allow_tf32 = matmul.allow_tf32, False
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        ):
+            yield
+    finally:
+        matmul.allow_tf32 = before

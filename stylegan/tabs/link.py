@@ -1,0 +1,164 @@
+"""Links and PNG files in, recipes out; and the row by which every tab shares its picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import gradio as gr
+
+from stylegan.config import UserError
+from stylegan.model import Model
+from stylegan.recipe import Recipe, RecipeError
+from stylegan.stamp import PAGE, read_png
+from stylegan.tabs.parts import link_part, saver_part, saver_value
+from stylegan.tabs.session import Session, in_words
+
+FACTORS = (1, 2, 4, 8, 16)  # enlargements offered
+MAX_OFFERED_PX = 1024
+USUAL_PX = 512
+LONG_PIXELS = 1 << 19  # drawing more than this takes seconds on a CPU
+
+Drawn = Callable[[Any], tuple[Recipe, Recipe]]  # view -> the recipe to draw, and the page's own
+
+_NAMES = {field.name for field in dataclasses.fields(Recipe)}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a visitor opened: a recipe with the model that will draw it, and what to say of it."""
+
+    recipe: Recipe
+    model: Model
+    notes: list[str]
+
+
+def welcome(model: Model) -> Recipe:
+    """What a bare address shows: the default picture among a grid as large as is quick to draw."""
+    side = model.config.resolution
+    return Recipe(n=16 if side <= 128 else 4 if side <= 512 else 1)
+
+
+def open_address(search: str, session: Session) -> Opened:
+    """The recipe in the part of an address after its path; the default where it names none."""
+    try:
+        recipe = Recipe.from_query(search)
+        if not _names_something(search):
+            recipe = welcome(session.first)
+        return _opened(recipe, session)
+    except UserError as error:
+        return Opened(
+            welcome(session.first),
+            session.first,
+            [f"This link does not work: {error}.", "Here is the default instead."],
+        )
+
+
+def open_png(path: str | Path, session: Session) -> Opened:
+    """The recipe inside a PNG, with the page it was saved from, where both agree.
+
+    Nothing of the file but its text is decoded. Errors are UserErrors.
+    """
+    text = read_png(path)
+    if text is None:
+        raise RecipeError("this PNG carries no recipe, so it was not drawn here")
+    recipe = Recipe.from_query(text)
+    page = read_png(path, PAGE)
+    if page is not None:
+        view = Recipe.from_query(page)
+        recipe = view if dataclasses.replace(view, n=recipe.n) == recipe else recipe
+    return _opened(recipe, session)
+
+
+def _opened(recipe: Recipe, session: Session) -> Opened:
+    model, note = session.pick(recipe.m)
+    notes = [note] if note else []
+    if recipe.t != "seeds":
+        notes.append(f"There is no tab {recipe.t} here yet: this is its picture among the seeds.")
+    try:
+        model.check(recipe)
+    except RecipeError as error:
+        if note:  # the model that is missing may well have had this
+            error = RecipeError(f"it was made with {recipe.m}, which is not here, and {error}")
+        raise error from None
+    return Opened(dataclasses.replace(recipe, t="seeds"), model, notes)
+
+
+def _names_something(search: str) -> bool:
+    query = search.partition("#")[0].rpartition("?")[2]
+    return any(key.strip() in _NAMES for key, _ in parse_qsl(query, keep_blank_values=True))
+
+
+class ShareRow:
+    """Copy link, choose a size, download: one row below a tab's picture.
+
+    The tab returns `update(...)` among its outputs; the address of the page follows.
+    """
+
+    def __init__(self, session: Session, view: gr.State, drawn: Drawn) -> None:
+        """`view` is what the tab keeps for a visitor, and `drawn` finds the picture in it."""
+        self.session, self.view = session, view
+        with gr.Row(elem_classes="sg-share"):
+            self.link = link_part()
+            download = gr.Button("Download", size="md")
+            self.factor = gr.Dropdown(
+                [("1x", 1)], value=1, label="Size", show_label=False, container=False
+            )
+        self.saver = saver_part()
+        self.outputs = [self.link, self.factor]
+        self.saves(download, drawn)
+
+    def saves(self, button: gr.Button, drawn: Drawn) -> None:
+        """Let a button save a picture, or a grid, of the view."""
+
+        def save(view: Any, factor: Any) -> Any:
+            if view is None:
+                return gr.skip()
+            try:
+                return self._save(*drawn(view), factor if factor in FACTORS else 1)
+            except Exception as error:
+                raise gr.Error(in_words(error), print_exception=False) from None
+
+        button.click(
+            save,
+            [self.view, self.factor],
+            self.saver,
+            preprocess=False,
+            api_visibility="private",
+            show_progress="hidden",
+            concurrency_id="save",
+        )
+
+    def update(self, recipe: Recipe, model: Model, new_model: bool) -> dict[Any, Any]:
+        """Outputs by component; `recipe`, stamped with its model, is what the link carries."""
+        query = recipe.to_query() if recipe.fits_link else ""
+        outputs: dict[Any, Any] = {self.link: {"query": query, "m": recipe.m}}
+        if new_model:
+            outputs[self.factor] = _sizes(model.config.resolution)
+        return outputs
+
+    @staticmethod
+    def model_of(link: Any) -> str | None:
+        """The model that a page shows, by the value of `link` that it sends along."""
+        m = link.get("m") if isinstance(link, dict) else None
+        return m if isinstance(m, str) else None
+
+    def _save(self, recipe: Recipe, page: Recipe, factor: int) -> dict[str, Any]:
+        model, _ = self.session.pick(recipe.m)
+        factor = min(factor, self.session.largest(model, recipe.n))
+        if recipe.n * model.config.resolution**2 > LONG_PIXELS:
+            gr.Info(f"Drawing {recipe.n} pictures; the file comes when they are done.")
+        file = self.session.picture(model, recipe, factor, page)
+        return saver_value(file, self.session.turns.take(None))
+
+
+def _sizes(side_px: int) -> Any:
+    """The choice of sizes of a model's pictures."""
+    factors = [k for k in FACTORS if k == 1 or side_px * k <= MAX_OFFERED_PX]
+    usual = max(k for k in factors if k == 1 or side_px * k <= USUAL_PX)
+    choices = [(f"{side_px * k} px", k) for k in factors]
+    return gr.Dropdown(choices=choices, value=usual)

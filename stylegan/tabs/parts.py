@@ -1,0 +1,94 @@
+"""Pieces of a page that gradio lacks: crisp pictures, pictures to choose from, notes, saving.
+
+Each is a gr.HTML whose template is fixed and whose value reaches the page as data (page.js sets
+text and attributes), because gradio evaluates a template's own text as code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import FileData
+
+CRISP_BELOW_PX = 512  # smaller pictures are shown enlarged: squares, not blur
+
+
+def picture_part() -> gr.HTML:
+    """One large picture with a caption."""
+    template = '<figure class="sg-picture"><img alt=""><figcaption></figcaption></figure>'
+    return _part(template, "picture(element, props, watch)", {})
+
+
+def picture_value(file: Path, alt: str, caption: str, side_px: int) -> dict[str, Any]:
+    """What `picture_part` shows; `alt` describes it to those who do not see it."""
+    return {"cell": _cell(file, alt), "caption": caption, "crisp": side_px < CRISP_BELOW_PX}
+
+
+def cells_part(label: str, in_one_row: bool = False) -> gr.HTML:
+    """Pictures as buttons, in a square or in one row; its `select` event brings `index`."""
+    kind = "sg-cells row-only" if in_one_row else "sg-cells"
+    template = (
+        f'<div class="{kind}" role="group" aria-label="{label}"></div>'
+        '<p class="sg-status" role="status"></p>'
+    )
+    return _part(template, "cells(element, props, trigger, watch)", {})
+
+
+def cells_value(
+    files: Sequence[Path | None],
+    labels: Sequence[str],
+    alts: Sequence[str],
+    current: int,
+    side_px: int,
+    status: str = "",
+) -> dict[str, Any]:
+    """What `cells_part` shows: a place for each picture, empty while it has no file yet."""
+    cells = [
+        {**(_cell(file, alt) if file else {}), "label": label}
+        for file, alt, label in zip(files, alts, labels, strict=True)
+    ]
+    return {"cells": cells, "current": current, "status": status, "crisp": side_px < CRISP_BELOW_PX}
+
+
+def notes_part() -> gr.HTML:
+    """Sentences that are read out when they change; its value is a list of them."""
+    return _part('<ul class="sg-notes" role="status"></ul>', "notes(element, props, watch)", [])
+
+
+def link_part() -> gr.HTML:
+    """Copies the link of {query: text}; the page's address follows it."""
+    template = (
+        '<span class="sg-link"><button type="button">Copy link</button>'
+        '<output aria-live="polite"></output></span>'
+    )
+    return _part(template, "link(element, props, watch)", {})
+
+
+def saver_part() -> gr.HTML:
+    """Saves a file on the visitor's disk when its value changes; shows nothing."""
+    return _part("<span hidden></span>", "saver(element, props, watch)", {})
+
+
+def saver_value(file: Path, count: int) -> dict[str, Any]:
+    """A file, and a number that is another one at each click."""
+    return {"file": _file(file), "name": file.name, "count": count}
+
+
+def _part(template: str, call: str, value: Any) -> gr.HTML:
+    return gr.HTML(
+        value=value,
+        html_template=template,
+        js_on_load=f"stylegan.{call};",
+        apply_default_css=False,
+    )
+
+
+def _cell(file: Path, alt: str) -> dict[str, Any]:
+    return {"file": _file(file), "alt": alt}
+
+
+def _file(path: Path) -> dict[str, Any]:
+    return FileData(path=str(path)).model_dump()

@@ -1,0 +1,343 @@
+"""The Seeds tab: pictures by number, one of them large, and how strongly they are truncated."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from stylegan.model import Model
+from stylegan.recipe import MAX_PICTURES, Recipe
+from stylegan.tabs.link import Opened, ShareRow
+from stylegan.tabs.parts import cells_part, cells_value, picture_part, picture_value
+from stylegan.tabs.session import Session, in_words
+
+LOW_PSI, HIGH_PSI = -0.5, 1.5
+STRIP = tuple(LOW_PSI + i * 0.25 for i in range(9))
+DICE = 1_000_000  # seeds that can be read out to somebody
+PATIENCE_SEC = 0.4  # a drawing that takes longer shows what it has, or stops for a newer one
+
+Updates = dict[Any, Any]  # outputs by component
+
+
+@dataclass(frozen=True)
+class View:
+    """What one visitor sees: the recipe of the large picture, and the first seed of the grid."""
+
+    recipe: Recipe
+    first: int
+    turn: int
+
+    @property
+    def one(self) -> Recipe:
+        """The large picture."""
+        return dataclasses.replace(self.recipe, n=1)
+
+    @property
+    def grid(self) -> Recipe:
+        """All that the grid shows; the large picture may stand anywhere in it."""
+        return dataclasses.replace(self.recipe, seed=self.first)
+
+
+class SeedsTab:
+    """Controls <-> Recipe. A tab of the page, built where it is created."""
+
+    def __init__(self, session: Session, notes: gr.HTML) -> None:
+        self.session, self.notes = session, notes
+        self.view = gr.State()
+        with gr.Row(elem_classes="sg-tab"):
+            with gr.Column(scale=4, min_width=320):
+                self.picture = picture_part()
+                self._build_main_controls()
+                self.share = ShareRow(session, self.view, lambda view: (view.one, view.recipe))
+                self._build_further_controls()
+            with gr.Column(scale=6, min_width=320):
+                self._build_grid()
+                self.share.saves(self.save_grid, lambda view: (view.grid, view.grid))
+        boxes = [self.model, self.seed, self.psi, self.n, self.cut, self.c]
+        boxes += [self.noise, self.noise_seed]
+        self.inputs = {*boxes, self.view, self.share.link}
+        self.shown = [self.view, self.picture, self.notes, *self.share.outputs]
+        self.controls = [*boxes, self.further]
+        self._connect()
+
+    # The page
+
+    def _build_main_controls(self) -> None:
+        with gr.Row(elem_classes="sg-seed"):
+            self.seed = gr.Number(0, label="Seed", precision=0, elem_id="sg-seed")
+            self.dice = gr.Button("⚄ Another seed", variant="primary", size="md", elem_id="sg-dice")
+        self.psi = gr.Slider(
+            LOW_PSI,
+            HIGH_PSI,
+            value=1,
+            step=0.01,
+            label="Truncation ψ",
+            info="0 is the average picture; further out is bolder",
+            elem_id="sg-psi",
+            buttons=[],
+        )
+        self.strip = cells_part("The same seed at other truncations", in_one_row=True)
+        self.c = gr.Slider(0, 1, step=1, label="Class", visible=False, elem_id="sg-c", buttons=[])
+
+    def _build_grid(self) -> None:
+        with gr.Row(elem_classes="sg-many"):
+            self.n = gr.Slider(
+                1, MAX_PICTURES, value=16, step=1, label="How many", elem_id="sg-n", buttons=[]
+            )
+            self.save_grid = gr.Button("Download all", size="md")
+        self.grid = cells_part("Pictures to choose from")
+
+    def _build_further_controls(self) -> None:
+        models = self.session.choices
+        self.model = gr.Dropdown(
+            models,
+            value=self.session.first.id,
+            label="Model",
+            visible=len(models) > 1,
+            elem_id="sg-model",
+        )
+        with gr.Accordion("Finer controls", open=False, elem_classes="sg-further") as self.further:
+            self.cut = gr.Slider(
+                0,
+                1,
+                step=1,
+                label="Truncate the first rows only",
+                info="early rows hold pose and shape, late ones colour and texture",
+                elem_id="sg-cut",
+                buttons=[],
+            )
+            self.noise = gr.Radio(
+                [("as trained", "const"), ("none", "none"), ("from a number", "number")],
+                value="const",
+                label="Noise",
+                elem_id="sg-noise",
+            )
+            self.noise_seed = gr.Number(
+                0, label="Number of the noise", precision=0, visible=False, elem_id="sg-noise-seed"
+            )
+
+    def _connect(self) -> None:
+        quiet = {
+            "trigger_mode": "always_last",
+            "show_progress": "hidden",
+            "preprocess": False,  # values are checked by Recipe, in words
+            "api_visibility": "private",
+            "concurrency_id": "show",
+            "concurrency_limit": 1,  # one after the other, so that the last one wins
+        }
+        moved = [self.seed, self.psi, self.n, self.cut, self.noise, self.noise_seed, self.c]
+        gr.on([part.input for part in moved], self._changed, self.inputs, self.shown, **quiet)
+        every = [*self.shown, *self.controls]
+        self.noise.input(self._noise_kind, self.noise, self.noise_seed, **quiet)
+        self.model.input(self._changed_model, self.inputs, every, **quiet)
+        self.dice.click(self._rolled, self.inputs, every, **quiet)
+        self.grid.select(self._picked, self.inputs, every, **quiet)
+        self.strip.select(self._picked_psi, self.inputs, every, **quiet)
+        quiet.update(concurrency_id="fill", concurrency_limit=2)
+        self.view.change(self._fill, self.view, [self.grid, self.strip], **quiet)
+
+    # What visitors do
+
+    def open(self, opened: Opened, request: gr.Request) -> Updates:
+        """Outputs that show a link or a file, and set every control to it."""
+        outputs = self._show(opened.recipe, opened.model, None, request, opened.notes)
+        return {**outputs, **self._set_controls(opened.recipe, opened.model)}
+
+    def _changed(self, values: Updates, request: gr.Request) -> Updates:
+        return self._try(values, request)
+
+    def _rolled(self, values: Updates, request: gr.Request) -> Updates:
+        return self._try({**values, self.seed: random.randrange(DICE)}, request, self.seed)
+
+    def _picked(self, values: Updates, event: gr.EventData, request: gr.Request) -> Updates:
+        view, index = values[self.view], _index(event)
+        if view is None or not 0 <= index < view.recipe.n:
+            return gr.skip()
+        return self._try({**values, self.seed: view.first + index}, request, self.seed)
+
+    def _picked_psi(self, values: Updates, event: gr.EventData, request: gr.Request) -> Updates:
+        index = _index(event)
+        if not 0 <= index < len(STRIP):
+            return gr.skip()
+        return self._try({**values, self.psi: STRIP[index]}, request, self.psi)
+
+    def _changed_model(self, values: Updates, request: gr.Request) -> Updates:
+        try:
+            recipe, model = self._read(values)
+            shown = self._show(recipe, model, values[self.view], request)
+            return {**shown, **self._set_controls(recipe, model)}
+        except Exception as error:
+            return {self.notes: [f"This cannot be drawn: {in_words(error)}"]}
+
+    @staticmethod
+    def _noise_kind(kind: str) -> Any:
+        return gr.Number(visible=kind == "number")
+
+    # Controls <-> Recipe
+
+    def _try(self, values: Updates, request: gr.Request, *set_too: gr.Number) -> Updates:
+        """Outputs for new values of the controls, or only a note on what is wrong with them."""
+        boxes = (self.psi, self.n, self.cut, self.c, self.noise_seed)
+        if any(values[box] is None for box in boxes):
+            return gr.skip()  # emptied, to be typed into
+        view = values[self.view]
+        if values[self.seed] is None and (view is None or view.recipe.w is None):
+            return gr.skip()
+        try:
+            recipe, model = self._read(values)
+            shown = self._show(recipe, model, view, request)
+            return {**shown, **{part: values[part] for part in set_too}}
+        except Exception as error:
+            return {self.notes: [f"This cannot be drawn: {in_words(error)}"]}
+
+    def _read(self, values: Updates) -> tuple[Recipe, Model]:
+        """The recipe that the controls stand for, with what it has that no control shows."""
+        view, seed, noise = values[self.view], values[self.seed], values[self.noise]
+        old = view.recipe if view else Recipe()
+        w = old.w if seed is None else None
+        recipe = Recipe(
+            seed=0 if w else seed,
+            w=w,
+            psi=values[self.psi],
+            cut=values[self.cut],
+            c=values[self.c],
+            noise=values[self.noise_seed] if noise == "number" else noise,
+            mix=old.mix,
+            e=old.e,
+            n=1 if w else values[self.n],
+        )
+        # A page sends its controls as they were: it may not have heard of another model yet.
+        model, _ = self.session.pick(values[self.model])
+        before, _ = self.session.pick(self.share.model_of(values[self.share.link]))
+        if recipe.cut >= before.num_ws:
+            recipe = dataclasses.replace(recipe, cut=None)
+        return (recipe if model is before else _adapted(recipe, model)), model
+
+    def _set_controls(self, recipe: Recipe, model: Model) -> Updates:
+        rows, psi = model.num_ws, recipe.psi
+        number = isinstance(recipe.noise, int)
+        return {
+            self.model: model.id,
+            self.seed: recipe.seed if recipe.w is None else None,
+            self.psi: gr.Slider(minimum=min(LOW_PSI, psi), maximum=max(HIGH_PSI, psi), value=psi),
+            self.n: recipe.n,
+            self.cut: gr.Slider(maximum=rows, value=rows if recipe.cut is None else recipe.cut),
+            self.noise: "number" if number else recipe.noise,
+            self.noise_seed: gr.Number(value=recipe.noise if number else 0, visible=number),
+            self.c: gr.Slider(
+                maximum=max(1, model.c_dim - 1), value=recipe.c, visible=model.c_dim > 1
+            ),
+            self.further: gr.Accordion(open=recipe.cut is not None or recipe.noise != "const"),
+        }
+
+    # Drawing
+
+    def _show(
+        self,
+        recipe: Recipe,
+        model: Model,
+        view: View | None,
+        request: gr.Request,
+        notes: list[str] | None = None,
+    ) -> Updates:
+        """Outputs with the large picture; the grid and the strip follow by themselves (_fill)."""
+        model.check(recipe)
+        recipe, first = model.stamped(recipe), recipe.seed
+        if view is not None and view.first <= recipe.seed < view.first + recipe.n:
+            first = view.first  # a picture of the grid was chosen: the others stay
+        new = View(recipe, first, self.session.turns.take(request.session_hash))
+        file, said = self.session.picture(model, new.one, page=recipe), _said(recipe)
+        return {
+            self.view: new,
+            self.picture: picture_value(
+                file, f"Picture drawn by {model.name}: {said}", said, model.config.resolution
+            ),
+            self.notes: notes or [],
+            **self.share.update(recipe, model, view is None or view.recipe.m != recipe.m),
+        }
+
+    def _fill(self, view: View | None, request: gr.Request) -> Iterator[Updates]:
+        """The strip and the grid of a view; drawn slowly, it shows what it has, or gives way."""
+        nothing = {
+            self.grid: gr.skip(),
+            self.strip: gr.skip(),
+        }  # ending without a word empties both
+        if view is None:
+            yield nothing
+            return
+        model, _ = self.session.pick(view.recipe.m)
+        strip = [dataclasses.replace(view.one, psi=psi) for psi in STRIP if view.recipe.w is None]
+        recipes = [*strip, *(view.grid.singles() if view.recipe.n > 1 else [])]
+        files: list[Path] = []
+        shown_at = time.monotonic()
+        try:
+            for batch in self.session.draw(model, recipes):
+                files += batch
+                if time.monotonic() - shown_at > PATIENCE_SEC and len(files) < len(recipes):
+                    if not self.session.turns.is_newest(request.session_hash, view.turn):
+                        yield nothing
+                        return
+                    yield self._filled(view, files, len(strip), f"{len(files)} of {len(recipes)}")
+                    shown_at = time.monotonic()
+            yield self._filled(view, files, len(strip))
+        except Exception as error:
+            yield self._filled(view, files, len(strip), in_words(error))
+
+    def _filled(self, view: View, files: list[Path], strip: int, status: str = "") -> Updates:
+        recipe, first, n = view.recipe, view.first, view.recipe.n
+        model, _ = self.session.pick(recipe.m)
+        side_px = model.config.resolution
+        cells = n if n > 1 else 0
+        padded = [*files, *[None] * (strip + cells - len(files))]
+        return {
+            self.strip: cells_value(
+                padded[:strip],
+                [f"{psi:g}" for psi in STRIP[:strip]],
+                ["The same at ψ"] * strip,
+                STRIP.index(recipe.psi) if recipe.psi in STRIP else -1,
+                side_px,
+            ),
+            self.grid: cells_value(
+                padded[strip:],
+                [str(first + i) for i in range(cells)],
+                ["Seed"] * cells,
+                recipe.seed - first,
+                side_px,
+                status,
+            ),
+        }
+
+
+def _adapted(recipe: Recipe, model: Model) -> Recipe:
+    """What another model can take of a recipe: latents, rows and directions are a model's own."""
+    return dataclasses.replace(
+        recipe,
+        c=recipe.c if recipe.c < max(model.c_dim, 1) else 0,
+        cut=recipe.cut if recipe.cut is not None and recipe.cut < model.num_ws else None,
+        w=None,
+        mix=(),
+        e=(),
+    )
+
+
+def _index(event: gr.EventData) -> int:
+    """Which picture was chosen; what comes from a page can be anything."""
+    index = event._data.get("index") if isinstance(event._data, dict) else None
+    return index if isinstance(index, int) else -1
+
+
+def _said(recipe: Recipe) -> str:
+    """The recipe of one picture in few words."""
+    parts = ["a latent" if recipe.w is not None else f"seed {recipe.seed}"]
+    parts += [f"ψ {recipe.psi:g}"] if recipe.w is None else []
+    parts += [f"class {recipe.c}"] if recipe.c else []
+    parts += [f"rows {mix.first}-{mix.last} mixed in" for mix in recipe.mix]
+    parts += [f"{edit.direction} {edit.strength:+g}" for edit in recipe.e]
+    return " · ".join(parts)

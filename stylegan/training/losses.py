@@ -1,0 +1,51 @@
+"""Objectives of StyleGAN2 as pure functions of tensors; one value per picture, the mean is left."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+PL_DECAY = 0.01
+
+
+def logistic_generator(fake_logits: Tensor) -> Tensor:
+    """Non-saturating loss (StyleGAN, appendix C): softplus(-D(fake)); [N, 1]."""
+    return F.softplus(-fake_logits)
+
+
+def logistic_fake(fake_logits: Tensor) -> Tensor:
+    """The discriminator's loss on fakes: softplus(D(fake)); [N, 1]."""
+    return F.softplus(fake_logits)
+
+
+def logistic_real(real_logits: Tensor) -> Tensor:
+    """The discriminator's loss on reals: softplus(-D(real)); [N, 1]."""
+    return F.softplus(-real_logits)
+
+
+def r1_penalty(real_logits: Tensor, real_img: Tensor) -> Tensor:
+    """Squared gradient of D at the reals (Mescheder et al., arXiv 1801.04406, eq. 9); [N]."""
+    (grad,) = torch.autograd.grad(real_logits.sum(), real_img, create_graph=True)
+    return grad.square().sum(dim=[1, 2, 3])
+
+
+def path_lengths(img: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
+    """|J_w^T y| (StyleGAN2, eq. 4), mean square over the rows of ws; y = noise / sqrt(H W); [N].
+
+    `noise` is N(0, 1) of img's shape [N, C, H, W]; ws [N, num_ws, w_dim].
+    """
+    y = noise / math.sqrt(img.shape[2] * img.shape[3])
+    (grad,) = torch.autograd.grad((img * y).sum(), ws, create_graph=True)
+    return grad.square().sum(dim=2).mean(dim=1).sqrt()
+
+
+def path_penalty(lengths: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Penalty [N] on lengths [N] away from their running mean [], and that mean, moved first.
+
+    The gradient flows through the mean's share of this batch; store the mean detached.
+    """
+    mean = mean.lerp(lengths.mean(), PL_DECAY)
+    return (lengths - mean).square(), mean

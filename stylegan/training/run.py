@@ -1,0 +1,145 @@
+"""A run folder: one process at a time, one set of settings, statistics that fit the saved state."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from stylegan.atomic import replacing_file
+from stylegan.config import NOT_SETTINGS, TrainConfig, UserError
+from stylegan.data import Pictures
+
+FORMAT = 1
+CONFIG, STATS, LOCK, BEST = "config.json", "stats.jsonl", "lock", "best"
+PARTS = (CONFIG, STATS, BEST, "grids", "models", "state-A", "state-B", "events")
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Keep every other process out of this run folder."""
+    run.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{run} is being trained by another process") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def begin(run: Path, config: TrainConfig, pictures: Pictures, fresh: bool) -> None:
+    """Note the settings in a new run, or check that an old one has the same."""
+    if fresh:
+        set_aside(run)
+    for leftover in (*run.glob(".*.tmp"), *run.glob(".*.old")):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    now = describe(config, pictures)
+    if (run / CONFIG).exists():
+        if differing := _differences(_read(run / CONFIG), now):
+            raise UserError(
+                f"{run} was begun with other settings ({'; '.join(differing)}); "
+                "name another --run, or begin again with --fresh"
+            )
+        return
+    with replacing_file(run / CONFIG) as beside:
+        beside.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+
+
+def describe(config: TrainConfig, pictures: Pictures) -> dict[str, Any]:
+    """Settings and data, as config.json holds them."""
+    return {
+        "format": FORMAT,
+        "settings": dataclasses.asdict(config),
+        "data": {
+            "name": pictures.name,
+            "fingerprint": pictures.fingerprint,
+            "pictures": len(pictures.names),
+        },
+    }
+
+
+def set_aside(run: Path) -> None:
+    """Move what an earlier run left into a folder of its own inside the run; nothing is deleted."""
+    found = [run / name for name in PARTS if os.path.lexists(run / name)]
+    if not found:
+        return
+    count = 1
+    while (old := run / f"before-{count}").exists():
+        count += 1
+    old.mkdir()
+    for part in found:
+        part.rename(old / part.name)
+
+
+def cut_stats(run: Path, size: int) -> None:
+    """Take back lines written after the state that training goes on from."""
+    path = run / STATS
+    if path.exists() and path.stat().st_size > size:
+        os.truncate(path, size)
+
+
+def append_stats(run: Path, line: dict[str, Any]) -> int:
+    """Add one line of JSON; the file's new length."""
+    with (run / STATS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line, allow_nan=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+        return file.tell()
+
+
+def point_best(run: Path, model: Path) -> None:
+    """Let `best` stand for this model folder."""
+    beside = run / f".{BEST}.tmp"
+    beside.unlink(missing_ok=True)
+    try:
+        beside.symlink_to(model.relative_to(run), target_is_directory=True)
+        os.replace(beside, run / BEST)
+    except OSError:  # a file system, or Windows, without links
+        shutil.copytree(model, run / BEST, dirs_exist_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        version = int(value["format"])
+        found = (
+            {name: dict(value[name]) for name in ("settings", "data")} if version <= FORMAT else {}
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged; begin again with --fresh") from error
+    if version > FORMAT:
+        raise UserError(f"{path} was made by a newer version")
+    return found
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    defaults = _flat(dataclasses.asdict(TrainConfig()))  # for settings that came later
+    old, new = {**defaults, **_flat(before["settings"])}, _flat(now["settings"])
+    out = [
+        f"{name} was {old.get(name)!r}, now {new.get(name)!r}"
+        for name in sorted(set(old) | set(new))
+        if old.get(name) != new.get(name) and name not in NOT_SETTINGS
+    ]
+    if before["data"].get("fingerprint") != now["data"]["fingerprint"]:
+        out.append(f"the pictures of {before['data'].get('name')} have changed")
+    return out
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    flat = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat.update({f"{name}.{key}": v for key, v in value.items()})
+        else:
+            flat[name] = value
+    return flat

@@ -1,0 +1,96 @@
+"""What a run shows of itself: grids of fixed seeds, model folders, their metrics, the best one."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from stylegan import data, stamp
+from stylegan.atomic import replacing_file
+from stylegan.checkpoint import save_model
+from stylegan.config import TrainConfig
+from stylegan.evaluate import METRICS_FILE, as_json, measure
+from stylegan.model import Model
+from stylegan.recipe import Recipe
+
+from . import run
+from .state import Progress
+from .step import Trainer
+
+GRID_PICTURES = 64
+EVALUATION_BATCH = 32
+
+
+def model_folder(folder: Path, at: Progress) -> Path:
+    """Where the model of this moment lies."""
+    return folder / "models" / f"{at.nimg // 1000:06d}"
+
+
+def first_grids(folder: Path, trainer: Trainer, pictures: data.Pictures) -> None:
+    """What is to be learned, and where it starts."""
+    count = min(GRID_PICTURES, len(pictures))
+    places = data.order(trainer.config.seed, len(pictures), 0, count)
+    reals = pictures.images(places.tolist()).permute(0, 2, 3, 1).numpy()
+    _write(folder / "grids" / "reals.png", _png(reals))
+    _write(folder / "grids" / "000000.png", _png(_fakes(trainer)))
+
+
+def write(
+    folder: Path, config: TrainConfig, trainer: Trainer, pictures: data.Pictures, at: Progress
+) -> dict[str, float]:
+    """Grid, metrics and a model folder; gives the metrics for the tick's line."""
+    model = model_folder(folder, at)
+    grid = _png(_fakes(trainer))
+    _write(folder / "grids" / f"{model.name}.png", grid)
+    extra = {"samples.png": grid}
+    records = measure(trainer.averaged, pictures, config.metric_names, batch=EVALUATION_BATCH)
+    if records:
+        extra[METRICS_FILE] = as_json(list(records.values())).encode()
+    notes = {
+        "kimg": at.nimg / 1000,
+        "hours": round(at.seconds / 3600, 3),
+        "settings": dataclasses.asdict(config),
+        "data": run.describe(config, pictures)["data"],
+        "augment_p": trainer.p,
+        "device": _device_name(trainer.device),
+        "torch": torch.__version__,
+    }
+    save_model(model, config.network, notes, trainer.averaged, trainer.discriminator, extra)
+    values = {name: record["value"] for name, record in records.items()}
+    first = next(iter(values.values()), -at.nimg)  # without metrics the latest is the best
+    if first <= at.best:
+        at.best = first
+        run.point_best(folder, model)
+    return {f"Metrics/{name}": value for name, value in values.items()}
+
+
+def _fakes(trainer: Trainer) -> list[np.ndarray]:
+    """Seeds 0, 1, ... of the averaged generator at psi 1, classes in turn."""
+    classes = trainer.config.network.c_dim or 1
+    recipes = [Recipe(seed=i, c=i % classes) for i in range(GRID_PICTURES)]
+    return list(Model("run", "0" * 10, trainer.averaged).draw(recipes))
+
+
+def _png(pictures: Sequence[np.ndarray]) -> bytes:
+    sheet = stamp.grid(pictures)
+    file = io.BytesIO()
+    Image.fromarray(sheet[:, :, 0] if sheet.shape[2] == 1 else sheet).save(file, "PNG")
+    return file.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replacing_file(path) as beside:
+        beside.write_bytes(content)
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"

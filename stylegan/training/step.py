@@ -1,0 +1,310 @@
+"""One step of training: G main, G path length, D main, D R1, average, augmentation's p."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from stylegan import chance
+from stylegan.config import Precision, TrainConfig
+from stylegan.data import Pictures
+from stylegan.networks.discriminators import Discriminator
+from stylegan.networks.mapping import broadcast
+from stylegan.networks.synthesis_v2 import Generator, Noise
+
+from . import augment, losses, schedule
+from .stats import Tally
+
+ADAM_BETAS, ADAM_EPS = (0.0, 0.99), 1e-8
+DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
+GRADIENT_LIMIT = 1e5  # stands for infinity
+
+
+class Chance:
+    """All draws of the step that begins at `nimg`, for the whole batch; a test hands in another."""
+
+    def __init__(
+        self, config: TrainConfig, pictures: Pictures, nimg: int, device: torch.device
+    ) -> None:
+        self.config, self.pictures, self.nimg, self.device = config, pictures, nimg, device
+
+    def _stream(self, name: str, device: torch.device | str = "cpu") -> torch.Generator:
+        return chance.generator(self.config.seed, name, self.nimg, device)
+
+    def latents(self, phase: str, n: int) -> Tensor:
+        """z [n, z_dim]."""
+        z_dim = self.config.network.z_dim
+        return torch.randn(n, z_dim, generator=self._stream(f"{phase}.z")).to(self.device)
+
+    def labels(self, phase: str, n: int) -> Tensor | None:
+        """Labels of random pictures [n, c_dim]; none where there are no classes."""
+        if not self.config.network.c_dim:
+            return None
+        rows = torch.randint(len(self.pictures), [n], generator=self._stream(f"{phase}.c"))
+        return self.pictures.labels(rows.tolist()).to(self.device)
+
+    def crossovers(self, phase: str, n: int) -> Tensor | None:
+        """From which row of ws on the second latent rules [n]; num_ws where it never does."""
+        stream, num_ws = self._stream(f"{phase}.crossover"), self.config.network.num_ws
+        if not self.config.style_mixing:
+            return None
+        rows = torch.randint(1, num_ws, [n], generator=stream)
+        mixed = torch.rand(n, generator=stream) < self.config.style_mixing
+        return torch.where(mixed, rows, num_ws).to(self.device)
+
+    def noise(self, phase: str, n: int, shapes: Sequence[int]) -> Noise:
+        """One map [n, 1, r, r] per layer."""
+        stream = self._stream(f"{phase}.noise", self.device)
+        return [torch.randn(n, 1, r, r, generator=stream, device=self.device) for r in shapes]
+
+    def path_noise(self, shape: Sequence[int]) -> Tensor:
+        """N(0, 1) of a picture batch's shape."""
+        stream = self._stream("path", self.device)
+        return torch.randn(*shape, generator=stream, device=self.device)
+
+    def augmentation(self, phase: str, shape: Sequence[int], p: float) -> augment.Params | None:
+        """What happens to a batch of pictures of this shape; none if nothing does."""
+        if self.config.aug == "none":
+            return None
+        draws = augment.Draws(self._stream(f"{phase}.augment"))
+        stages = augment.PIPES[self.config.augpipe]
+        return augment.draw(stages, p, shape, draws, self.config.augment)
+
+
+class Trainer:
+    """Networks, optimisers and the few numbers that a step changes."""
+
+    def __init__(self, config: TrainConfig, device: torch.device | str = "cpu") -> None:
+        self.config, self.device = config, torch.device(device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(chance.seed_for(config.seed, "init", 0))
+            self.generator = Generator(config.network)
+            self.discriminator = Discriminator(config.network)
+        self.generator.to(self.device).requires_grad_(False)
+        self.discriminator.to(self.device).requires_grad_(False)
+        self.averaged = copy.deepcopy(self.generator).eval()
+        self.adam_g = _adam(self.generator, config.lr, config.pl_weight, config.g_reg_interval)
+        self.adam_d = _adam(self.discriminator, config.lr, config.gamma, config.d_reg_interval)
+        self.dtype = DTYPES[config.precision]
+        self.tally = Tally()
+        self.iteration = 0
+        self.pl_mean = torch.zeros([], device=self.device)
+        self.p = config.p if config.aug != "none" else 0.0
+        self.sign_sum, self.sign_count = 0.0, 0
+        self._signs: list[Tensor] = []  # of this interval, still on their device
+
+    def step(self, images: Tensor, labels: Tensor, nimg: int, chance: Chance) -> None:
+        """Learn from reals: images uint8 [N, C, R, R], labels [N, c_dim], `nimg` seen before."""
+        config = self.config
+        reals = images.to(self.device).float() / 127.5 - 1
+        c = labels.to(self.device) if config.network.c_dim else None
+
+        self._update(self.generator, self.adam_g, lambda: self._generator_main(chance))
+        if config.pl_weight and self.iteration % config.g_reg_interval == 0:
+            self._update(self.generator, self.adam_g, lambda: self._generator_path(chance))
+        self._update(
+            self.discriminator, self.adam_d, lambda: self._discriminator_main(reals, c, chance)
+        )
+        if config.gamma and self.iteration % config.d_reg_interval == 0:
+            self._update(
+                self.discriminator, self.adam_d, lambda: self._discriminator_r1(reals, c, chance)
+            )
+
+        self._average(schedule.ema_decay(nimg, config.batch, config.ema_kimg, config.ema_ramp))
+        self.iteration += 1
+        if config.aug == "ada" and self.iteration % config.ada_interval == 0:
+            self._adjust_p()
+
+    # Phases: each leaves gradients of the mean over the whole batch
+
+    def _generator_main(self, chance: Chance) -> None:
+        n = self.config.batch
+        z, c, noise, crossover = self._fakes_of("Gmain", n, chance)
+        params = chance.augmentation("Gmain", self._shape(n), self.p)
+        w = []
+        for rows in self._parts(n):
+            img, _ = self._fake(z, c, noise, crossover, rows, seen=w)
+            logits = self._logits(img, c, params, rows)
+            loss = losses.logistic_generator(logits)
+            (loss.sum() / n).backward()
+            self._report({"scores/fake": logits, "signs/fake": logits.sign(), "G/loss": loss})
+        self.generator.mapping.track(torch.cat(w))
+
+    def _generator_path(self, chance: Chance) -> None:
+        n = max(self.config.batch // self.config.pl_batch_shrink, 1)
+        z, c, noise, crossover = self._fakes_of("Gpath", n, chance)
+        pl_noise = chance.path_noise(self._shape(n))
+        parts = self._parts(n, groups=False)
+        w = []
+
+        def lengths(rows: Tensor, seen: list[Tensor] | None = None) -> Tensor:
+            img, ws = self._fake(z, c, noise, crossover, rows, seen=seen)
+            return losses.path_lengths(img, ws, pl_noise[rows])
+
+        # The penalty couples all lengths through their mean: with several parts, first measure all
+        held = lengths(parts[0], seen=w) if len(parts) == 1 else None
+        every = [lengths(rows, seen=w).detach() for rows in parts] if held is None else [held]
+        values = torch.cat(every).detach().requires_grad_()
+        penalty, mean = losses.path_penalty(values, self.pl_mean)
+        weight = self.config.pl_weight * self.config.g_reg_interval
+        (slopes,) = torch.autograd.grad(penalty.mean() * weight, values)
+        for rows, part in zip(parts, slopes.split([len(r) for r in parts]), strict=True):
+            ((lengths(rows) if held is None else held) * part).sum().backward()
+        self.pl_mean.copy_(mean.detach())
+        self.generator.mapping.track(torch.cat(w))
+        self._report({"pl_penalty": penalty})
+
+    def _discriminator_main(self, reals: Tensor, c_real: Tensor | None, chance: Chance) -> None:
+        n = self.config.batch
+        z, c, noise, crossover = self._fakes_of("Dmain", n, chance)
+        params = chance.augmentation("Dfake", self._shape(n), self.p)
+        params_real = chance.augmentation("Dreal", self._shape(n), self.p)
+        w = []
+        for rows in self._parts(n):
+            with torch.no_grad():
+                img, _ = self._fake(z, c, noise, crossover, rows, seen=w)
+            fake = self._logits(img, c, params, rows)
+            loss_fake = losses.logistic_fake(fake)
+            (loss_fake.sum() / n).backward()
+            real = self._logits(reals[rows], c_real, params_real, rows)
+            loss_real = losses.logistic_real(real)
+            (loss_real.sum() / n).backward()
+            self._report({"scores/fake": fake, "signs/fake": fake.sign()})
+            self._report_reals(real, loss_fake.detach() + loss_real.detach())
+        self.generator.mapping.track(torch.cat(w))
+
+    def _discriminator_r1(self, reals: Tensor, c: Tensor | None, chance: Chance) -> None:
+        n = self.config.batch
+        params = chance.augmentation("Dr1", self._shape(n), self.p)
+        for rows in self._parts(n):
+            img = reals[rows].requires_grad_()
+            logits = self._logits(img, c, params, rows)
+            penalty = losses.r1_penalty(logits, img)
+            weight = self.config.gamma / 2 * self.config.d_reg_interval
+            (penalty.sum() * (weight / n)).backward()
+            self._report({"r1_penalty": penalty})
+            self._report_reals(logits, None)
+
+    # Parts of a phase
+
+    def _fakes_of(self, phase: str, n: int, chance: Chance) -> tuple:
+        z = [chance.latents(phase, n)]
+        crossover = chance.crossovers(phase, n)
+        if crossover is not None:
+            z.append(chance.latents(f"{phase}.mix", n))
+        noise = chance.noise(phase, n, self.generator.synthesis.noise_shapes)
+        return z, chance.labels(phase, n), noise, crossover
+
+    def _fake(
+        self,
+        z: list[Tensor],
+        c: Tensor | None,
+        noise: Noise,
+        crossover: Tensor | None,
+        rows: Tensor,
+        seen: list[Tensor] | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Pictures [n, C, R, R] and their ws [n, num_ws, w_dim]; w is noted in `seen`."""
+        num_ws = self.config.network.num_ws
+        c = None if c is None else c[rows]
+        w = self.generator.mapping(z[0][rows], c)
+        if seen is not None:
+            seen.append(w.detach())
+        ws = broadcast(w, num_ws)
+        if crossover is not None:
+            other = broadcast(self.generator.mapping(z[1][rows], c), num_ws)
+            first = torch.arange(num_ws, device=self.device) < crossover[rows][:, None]
+            ws = torch.where(first[:, :, None], ws, other)
+        maps = noise if isinstance(noise, str) else [m[rows] for m in noise]
+        return self.generator.synthesis(ws, maps, self.dtype), ws
+
+    def _logits(
+        self, img: Tensor, c: Tensor | None, params: augment.Params | None, rows: Tensor
+    ) -> Tensor:
+        if params is not None:
+            img = augment.apply(img, params[rows.cpu()])
+        return self.discriminator(img, None if c is None else c[rows], self.dtype)
+
+    def _parts(self, n: int, groups: bool = True) -> list[Tensor]:
+        """Rows of each micro-batch; of whole groups of the minibatch deviation, unless not."""
+        micro = min(self.config.micro_batch or n, n)
+        group = min(self.config.network.mbstd_group, n) if groups else 1
+        rows = torch.arange(n, device=self.device).reshape(group, n // group)
+        return [part.flatten() for part in rows.split(max(micro // group, 1), dim=1)]
+
+    def _shape(self, n: int) -> tuple[int, int, int, int]:
+        network = self.config.network
+        return n, network.channels, network.resolution, network.resolution
+
+    def _update(self, network: nn.Module, adam: torch.optim.Adam, phase: Callable) -> None:
+        """Run a phase with gradients for one network alone, and take its step."""
+        network.requires_grad_(True)
+        phase()
+        network.requires_grad_(False)
+        for param in network.parameters():
+            if param.grad is None:  # out of reach in this phase: Adam counts a gradient of zero
+                param.grad = torch.zeros_like(param)
+            torch.nan_to_num_(param.grad, nan=0, posinf=GRADIENT_LIMIT, neginf=-GRADIENT_LIMIT)
+        adam.step()
+        adam.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def _average(self, decay: float) -> None:
+        for ours, theirs in zip(
+            self.averaged.parameters(), self.generator.parameters(), strict=True
+        ):
+            ours.copy_(theirs.lerp(ours, decay))
+        for ours, theirs in zip(self.averaged.buffers(), self.generator.buffers(), strict=True):
+            ours.copy_(theirs)
+
+    # Adaptive augmentation
+
+    def signs(self) -> tuple[float, int]:
+        """Sum and count of sign(D(real)) since p was adjusted."""
+        if self._signs:
+            signs = torch.cat(self._signs)
+            self.sign_sum += signs.sum().item()
+            self.sign_count += signs.numel()
+            self._signs = []
+        return self.sign_sum, self.sign_count
+
+    def _adjust_p(self) -> None:
+        total, count = self.signs()
+        config = self.config
+        self.p = augment.adjust_p(
+            self.p, total / count, config.batch, config.ada_interval, config.target, config.ada_kimg
+        )
+        self.sign_sum, self.sign_count = 0.0, 0
+
+    # Reports
+
+    def _report(self, values: dict[str, Tensor]) -> None:
+        for name, value in values.items():
+            self.tally.add(f"Loss/{name}", value)
+
+    def _report_reals(self, logits: Tensor, loss: Tensor | None) -> None:
+        signs = logits.detach().sign().flatten()
+        self._signs.append(signs)
+        self._report({"scores/real": logits, "signs/real": signs})
+        if loss is not None:
+            self._report({"D/loss": loss})
+
+
+def fast_precision(device: torch.device) -> Precision:
+    """The reduced precision that this device has units for; float32 where it has none."""
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float16"
+    if device.type == "cpu":
+        able = getattr(torch.cpu, "get_capabilities", dict)()
+        return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
+    return "float32"
+
+
+def _adam(network: nn.Module, lr: float, weight: float, interval: int) -> torch.optim.Adam:
+    betas = ADAM_BETAS
+    if weight:
+        lr, betas = schedule.lazy_adam(lr, betas, interval)
+    return torch.optim.Adam(network.parameters(), lr=lr, betas=betas, eps=ADAM_EPS, fused=True)

@@ -1,0 +1,5 @@
+"""One thread a test process: small tensors gain nothing from more, and waiting threads spin."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported, here or below

@@ -1,0 +1,36 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stylegan.tabs.page import appearance, build
+from stylegan.tabs.session import Session
+
+TINY = Path(__file__).parent / "links/tiny-16"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "<b>&co"
+    shutil.copytree(TINY, folder)
+    return build(Session([folder], folder.parent / "files", "cpu"))
+
+
+def test_only_what_is_meant_to_be_is_public(page):
+    public = [fn for fn in page.fns.values() if fn.api_visibility == "public"]
+    assert [fn.api_name for fn in public if fn.api_name] == ["seeds"]
+
+
+def test_names_are_text(page):
+    blocks = page.blocks.values()
+    heading = next(block.value for block in blocks if block.get_block_name() == "html")
+    assert "&lt;b&gt;&amp;co" in heading and "<b>" not in heading
+    assert "16 × 16 pixels" in heading
+
+
+def test_the_looks_come_from_here():
+    looks = appearance()
+    for text in (looks["css"], looks["head"]):
+        outside = text.replace("https://huggingface.co", "")  # told of its query around a Space
+        assert "http://" not in outside and "https://" not in outside
+    assert looks["footer_links"] == []

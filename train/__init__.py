@@ -1,0 +1,1 @@
+"""The entry script: python -m train COMMAND."""
