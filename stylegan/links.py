@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from stylegan.mix import NAMES as MIX_NAMES
 from stylegan.mix import Mix
 from stylegan.query import raw_pairs
+from stylegan.recipe import NAMES as RECIPE_NAMES
 from stylegan.recipe import Recipe
+from stylegan.walk import NAMES as WALK_NAMES
 from stylegan.walk import Walk
+
+_NAMES = RECIPE_NAMES | WALK_NAMES | MIX_NAMES
 
 
 def read_link(text: str, strict: bool = False) -> Recipe | Walk | Mix:
@@ -20,3 +25,8 @@ def read_link(text: str, strict: bool = False) -> Recipe | Walk | Mix:
     if names.get("t") == "mix" and (names.keys() & {"row", "col", "layers"} or not cell):
         return Mix.from_query(text, strict)
     return Recipe.from_query(text, strict)
+
+
+def names_something(text: str) -> bool:
+    """Whether a query string has any name of ours; pages are given names by others."""
+    return any(key in _NAMES for key, _ in raw_pairs(text))

@@ -174,3 +174,5 @@ _READERS: dict[str, Callable[[str], Any]] = {
     **COMMON,
 }
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Mix)}
+NAMES = frozenset(_READERS)
+"""Names of a link that are read."""

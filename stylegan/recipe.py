@@ -53,6 +53,11 @@ MAX_MIX = MAX_EDITS = 32
 _DIRECTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
+def is_direction(name: object) -> bool:
+    """Whether it can be a direction's name."""
+    return isinstance(name, str) and _DIRECTION.fullmatch(name) is not None
+
+
 @dataclass(frozen=True)
 class RowMix:
     """Rows first to last, inclusive, of ws taken from another seed (int) or latent (text)."""
@@ -78,7 +83,7 @@ class Edit:
     rows: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.direction, str) or not _DIRECTION.fullmatch(self.direction):
+        if not is_direction(self.direction):
             raise RecipeError(f"e {shown(self.direction)} is not a direction's name")
         strength = check_number("e", self.strength, -MAX_STRENGTH, MAX_STRENGTH)
         rows = self.rows
@@ -204,3 +209,5 @@ _READERS: dict[str, Callable[[str], Any]] = {  # in the order of the canonical t
 }
 _REPEATABLE = ("mix", "e")
 _DEFAULTS = {f.name: f.default for f in dataclasses.fields(Recipe)}
+NAMES = frozenset(_READERS)
+"""Names of a link that are read."""

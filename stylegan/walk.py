@@ -248,3 +248,5 @@ _READERS: dict[str, Callable[[str], Any]] = {
 _ORDER = ("m", "keyframes", *COMMON, "frames", "fps", "loop", "space", "curve", "ease", "grid")
 _FIELDS = {field.name: field.default for field in dataclasses.fields(Walk)}
 _DEFAULTS = {name: _FIELDS[name] for name in _ORDER}  # in the order of the canonical text
+NAMES = frozenset(_READERS)
+"""Names of a link that are read."""

@@ -8,7 +8,7 @@ import pytest
 from stylegan.config import UserError
 from stylegan.recipe import Edit, Recipe, RowMix
 from stylegan.stamp import write_png
-from stylegan.tabs.link import open_address, open_png, welcome
+from stylegan.tabs.link import open_address, open_file, welcome
 from stylegan.tabs.session import Session
 
 LINKS = Path(__file__).parent / "links"
@@ -22,7 +22,7 @@ def session(tmp_path_factory):
 @pytest.mark.parametrize("search", ["", "?", "?utm_source=mail&__theme=dark&fbclid=1", "#top"])
 def test_a_bare_address_shows_the_default_picture_among_others(session, search):
     opened = open_address(search, session)
-    assert opened.recipe == Recipe(n=16) == welcome(session.first)
+    assert opened.value == Recipe(n=16) == welcome(session.first)
     assert opened.model is session.first
     assert opened.notes == []
 
@@ -42,7 +42,7 @@ def test_a_bare_address_shows_the_default_picture_among_others(session, search):
 )
 def test_a_link_is_its_recipe(session, search, recipe):
     opened = open_address(search, session)
-    assert opened.recipe == recipe
+    assert opened.value == recipe
     assert opened.notes == []
 
 
@@ -66,7 +66,7 @@ def test_a_link_is_its_recipe(session, search, recipe):
 )
 def test_a_bad_link_is_told_and_the_default_shown(session, search, said):
     opened = open_address(search, session)
-    assert opened.recipe == welcome(session.first)
+    assert opened.value == welcome(session.first)
     assert len(opened.notes) == 2
     assert said in opened.notes[0]
     assert len(opened.notes[0]) < 300
@@ -81,7 +81,7 @@ def test_unknown_names_are_never_echoed(session):
 def test_another_revision_is_told_and_drawn_with_what_there_is(session):
     for name in ("tiny-16@0000000000", "gone@0000000000"):
         opened = open_address(f"?m={name}&seed=5", session)
-        assert opened.recipe.seed == 5
+        assert opened.value.seed == 5
         assert opened.model is session.first
         assert len(opened.notes) == 1
         assert name in opened.notes[0] and session.first.id in opened.notes[0]
@@ -89,13 +89,13 @@ def test_another_revision_is_told_and_drawn_with_what_there_is(session):
 
 def test_a_missing_model_and_what_only_it_has_are_told_together(session):
     opened = open_address("?m=gone@0000000000&c=77", session)
-    assert opened.recipe == welcome(session.first)
+    assert opened.value == welcome(session.first)
     assert "gone@0000000000" in opened.notes[0] and "c 77" in opened.notes[0]
 
 
 def test_a_tab_that_is_not_there_yet(session):
     opened = open_address("?t=walk&seed=5", session)
-    assert opened.recipe == Recipe(seed=5)
+    assert opened.value == Recipe(seed=5)
     assert "walk" in opened.notes[0]
 
 
@@ -117,19 +117,19 @@ def stamped(path, session, recipe, page=None):
 def test_a_saved_picture_brings_its_page_back(session, tmp_path):
     page = session.first.stamped(Recipe(seed=4, psi=0.3, noise=6, n=9))
     path = stamped(tmp_path / "a.png", session, Recipe(seed=4, psi=0.3, noise=6), page)
-    assert open_png(path, session).recipe == page
+    assert open_file(path, session).value == page
 
 
 def test_a_page_of_another_picture_is_not_believed(session, tmp_path):
     recipe = session.first.stamped(Recipe(seed=4))
     path = stamped(tmp_path / "a.png", session, recipe, page=Recipe(seed=5, n=9))
-    assert open_png(path, session).recipe == recipe
+    assert open_file(path, session).value == recipe
 
 
 @pytest.mark.parametrize("aged", json.loads((LINKS / "links.json").read_text()))
 def test_links_and_files_of_every_age_open(session, aged):
     linked = open_address(aged["link"], session)
-    dropped = open_png(LINKS / aged["picture"], session)
+    dropped = open_file(LINKS / aged["picture"], session)
     assert linked == dropped
     assert linked.model is session.first
     tab = Recipe.from_query(aged["link"]).t
@@ -152,7 +152,7 @@ def hostile(text=b"seed=1", side=20_000):
 
 def test_no_pixel_of_a_file_is_decoded(session, tmp_path):
     (tmp_path / "huge.png").write_bytes(hostile())
-    assert open_png(tmp_path / "huge.png", session).recipe == Recipe(seed=1)
+    assert open_file(tmp_path / "huge.png", session).value == Recipe(seed=1)
 
 
 @pytest.mark.parametrize(
@@ -170,11 +170,11 @@ def test_no_pixel_of_a_file_is_decoded(session, tmp_path):
 def test_other_files_are_refused_in_words(session, tmp_path, data, said):
     (tmp_path / "file.png").write_bytes(data)
     with pytest.raises(UserError, match=said):
-        open_png(tmp_path / "file.png", session)
+        open_file(tmp_path / "file.png", session)
 
 
 def test_a_png_from_elsewhere(session, tmp_path):
     write_png(tmp_path / "a.png", session.first.render(Recipe()), "m=gone@0000000000&seed=5")
-    opened = open_png(tmp_path / "a.png", session)
-    assert opened.recipe.seed == 5
+    opened = open_file(tmp_path / "a.png", session)
+    assert opened.value.seed == 5
     assert "gone@0000000000" in opened.notes[0]

@@ -1,4 +1,4 @@
-"""Links and PNG files in, recipes out; and the row by which every tab shares its picture."""
+"""Links and files in, recipes, walks and tables out; the row by which a tab shares its picture."""
 
 from __future__ import annotations
 
@@ -7,34 +7,42 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import gradio as gr
 
 from stylegan.config import UserError
+from stylegan.links import names_something, read_link
+from stylegan.mix import Mix
 from stylegan.model import Model
 from stylegan.recipe import Recipe, RecipeError
-from stylegan.stamp import PAGE, read_png
+from stylegan.stamp import PAGE, StampError, read_png, read_recipe
 from stylegan.tabs.parts import link_part, saver_part, saver_value
 from stylegan.tabs.session import Session, in_words
+from stylegan.walk import Walk
 
 FACTORS = (1, 2, 4, 8, 16)  # enlargements offered
 MAX_OFFERED_PX = 1024
 USUAL_PX = 512
 LONG_PIXELS = 1 << 19  # drawing more than this takes seconds on a CPU
 
+Value = Recipe | Walk | Mix
 Drawn = Callable[[Any], tuple[Recipe, Recipe]]  # view -> the recipe to draw, and the page's own
-
-_NAMES = {field.name for field in dataclasses.fields(Recipe)}
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What a visitor opened: a recipe with the model that will draw it, and what to say of it."""
+    """What a visitor opened, with the model that will draw it, and what to say of it."""
 
-    recipe: Recipe
+    value: Value
     model: Model
     notes: list[str]
+
+    @property
+    def tab(self) -> str:
+        """Id of the tab that shows it, by the names of links."""
+        if isinstance(self.value, Walk):
+            return "walk"
+        return "mix" if isinstance(self.value, Mix) else self.value.t
 
 
 def welcome(model: Model) -> Recipe:
@@ -44,12 +52,11 @@ def welcome(model: Model) -> Recipe:
 
 
 def open_address(search: str, session: Session) -> Opened:
-    """The recipe in the part of an address after its path; the default where it names none."""
+    """What the part of an address after its path names; the default where it names nothing."""
     try:
-        recipe = Recipe.from_query(search)
-        if not _names_something(search):
-            recipe = welcome(session.first)
-        return _opened(recipe, session)
+        if not names_something(search):
+            return Opened(welcome(session.first), session.first, [])
+        return open_text(search, session)
     except UserError as error:
         return Opened(
             welcome(session.first),
@@ -58,39 +65,47 @@ def open_address(search: str, session: Session) -> Opened:
         )
 
 
-def open_png(path: str | Path, session: Session) -> Opened:
-    """The recipe inside a PNG, with the page it was saved from, where both agree.
+def open_text(text: str, session: Session) -> Opened:
+    """The value of a query string or a whole link. Errors are UserErrors."""
+    value = read_link(text)
+    model, note = session.pick(value.m)
+    try:
+        for still in stills(value):
+            model.check(still)
+    except RecipeError as error:
+        if note:  # the model that is missing may well have had this
+            error = RecipeError(f"it was made with {value.m}, which is not here, and {error}")
+        raise error from None
+    return Opened(value, model, [note] if note else [])
+
+
+def open_file(path: str | Path, session: Session) -> Opened:
+    """What a PNG or a clip carries, with the page it was saved from, where both agree.
 
     Nothing of the file but its text is decoded. Errors are UserErrors.
     """
-    text = read_png(path)
+    text = read_recipe(path)
     if text is None:
-        raise RecipeError("this PNG carries no recipe, so it was not drawn here")
-    recipe = Recipe.from_query(text)
-    page = read_png(path, PAGE)
+        raise StampError("this file carries no recipe, so it was not drawn here")
+    opened = open_text(text, session)
+    page = read_png(path, PAGE) if isinstance(opened.value, Recipe) else None
     if page is not None:
-        view = Recipe.from_query(page)
-        recipe = view if dataclasses.replace(view, n=recipe.n) == recipe else recipe
-    return _opened(recipe, session)
+        view = read_link(page)
+        if isinstance(view, Recipe) and dataclasses.replace(view, n=opened.value.n) == opened.value:
+            return dataclasses.replace(opened, value=view)
+    return opened
 
 
-def _opened(recipe: Recipe, session: Session) -> Opened:
-    model, note = session.pick(recipe.m)
-    notes = [note] if note else []
-    if recipe.t != "seeds":
-        notes.append(f"There is no tab {recipe.t} here yet: this is its picture among the seeds.")
-    try:
-        model.check(recipe)
-    except RecipeError as error:
-        if note:  # the model that is missing may well have had this
-            error = RecipeError(f"it was made with {recipe.m}, which is not here, and {error}")
-        raise error from None
-    return Opened(dataclasses.replace(recipe, t="seeds"), model, notes)
+def stills(value: Value) -> list[Recipe]:
+    """The pictures that a value is made of, for `Model.check`."""
+    if isinstance(value, Walk):
+        return [value.still(keyframe) for keyframe in value.keyframes]
+    return list(value.recipes().values()) if isinstance(value, Mix) else [value]
 
 
-def _names_something(search: str) -> bool:
-    query = search.partition("#")[0].rpartition("?")[2]
-    return any(key.strip() in _NAMES for key, _ in parse_qsl(query, keep_blank_values=True))
+def link_value(value: Value) -> dict[str, Any]:
+    """What `link_part` shows of a value that is stamped with its model."""
+    return {"query": value.to_query() if value.fits_link else "", "m": value.m}
 
 
 class ShareRow:
@@ -133,10 +148,9 @@ class ShareRow:
             concurrency_id="save",
         )
 
-    def update(self, recipe: Recipe, model: Model, new_model: bool) -> dict[Any, Any]:
-        """Outputs by component; `recipe`, stamped with its model, is what the link carries."""
-        query = recipe.to_query() if recipe.fits_link else ""
-        outputs: dict[Any, Any] = {self.link: {"query": query, "m": recipe.m}}
+    def update(self, value: Value, model: Model, new_model: bool) -> dict[Any, Any]:
+        """Outputs by component; `value`, stamped with its model, is what the link carries."""
+        outputs: dict[Any, Any] = {self.link: link_value(value)}
         if new_model:
             outputs[self.factor] = _sizes(model.config.resolution)
         return outputs

@@ -5,6 +5,8 @@ window.stylegan = (() => {
   const HOST = "https://huggingface.co"; // the frame around a Space
   const ADDRESS_MS = 250; // browsers allow about 100 address changes in 30 s
 
+  const follows = []; // how each link sets the address
+
   function watched(props, watch, show) {
     const safely = () => show(props.value || {});
     watch("value", safely);
@@ -95,19 +97,22 @@ window.stylegan = (() => {
     });
   }
 
-  // The share link: {query}, empty if too long. The address follows it, also that of the page
-  // around a Space.
+  // The share link: {query}, empty if too long. The address follows that of the tab in sight, also
+  // the address of the page around a Space.
   function link(element, props, watch) {
     const button = element.querySelector("button");
     const said = element.querySelector("output");
     const usual = button.textContent;
     let query = "";
+    let shown = false; // something was drawn
     let timer = 0;
     const address = () => location.origin + location.pathname + (query && "?" + query);
+    follows.push(follow);
 
     function follow() {
       clearTimeout(timer);
       timer = 0;
+      if (!shown || !element.checkVisibility()) return; // of another tab
       history.replaceState(history.state, "", address());
       if (window.parent !== window) window.parent.postMessage({ queryString: query }, HOST);
     }
@@ -127,12 +132,18 @@ window.stylegan = (() => {
     };
     watched(props, watch, (value) => {
       if (value.query === undefined) return; // nothing is drawn yet
+      shown = true;
       button.disabled = !value.query;
       button.textContent = value.query ? usual : "Too long for a link";
       if (value.query === query) return;
       query = value.query;
       timer = timer || setTimeout(follow, ADDRESS_MS);
     });
+  }
+
+  // Another tab is in sight
+  function turned() {
+    requestAnimationFrame(() => requestAnimationFrame(() => follows.forEach((follow) => follow())));
   }
 
   async function copy(text) {
@@ -193,5 +204,5 @@ window.stylegan = (() => {
     });
   }
 
-  return { picture, cells, notes, link, saver, dropping };
+  return { watched, put, picture, cells, notes, link, turned, saver, dropping };
 })();

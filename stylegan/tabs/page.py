@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from stylegan.model import Model
 from stylegan.recipe import Recipe
-from stylegan.tabs.link import open_address, open_png
+from stylegan.tabs.link import Opened, open_address, open_file
 from stylegan.tabs.parts import notes_part
-from stylegan.tabs.seeds import SeedsTab, Updates
+from stylegan.tabs.seeds import SeedsTab
 from stylegan.tabs.session import Session, in_words
+from stylegan.tabs.tab import Tab, Updates, View
 
 TITLE = "StyleGAN playground"
 OPENER = "sg-open"
@@ -23,6 +26,14 @@ FONTS = ("ui-sans-serif", "system-ui", "sans-serif")  # the visitor's own: nothi
 MONO_FONTS = ("ui-monospace", "Consolas", "monospace")
 
 
+TABS: dict[str, tuple[str, Callable[..., Tab]]] = {  # id in links -> label, class
+    "seeds": ("Seeds", SeedsTab),
+}
+SENDS = {  # how pictures are taken -> the tab that takes them
+    "seeds": "seeds",
+}
+
+
 def build(session: Session) -> gr.Blocks:
     """The page of a session, to be launched with `appearance()`.
 
@@ -31,13 +42,24 @@ def build(session: Session) -> gr.Blocks:
     page = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=DELETE_SEC)
     with page:
         gr.HTML(_heading(session), apply_default_css=False)
+        choices = session.choices
+        model = gr.Dropdown(
+            choices,
+            value=session.first.id,
+            label="Model",
+            visible=len(choices) > 1,
+            elem_id="sg-model",
+        )
         notes = notes_part()
-        with gr.Tabs(), gr.Tab("Seeds", id="seeds"):
-            seeds = SeedsTab(session, notes)
+        with gr.Tabs() as strip:
+            tabs, places = {}, {}
+            for id, (label, build_tab) in TABS.items():
+                with gr.Tab(label, id=id) as places[id]:
+                    tabs[id] = build_tab(session, notes, model)
         with gr.Row(elem_id=OPENER):
-            opener = gr.UploadButton("Open a PNG saved here", size="sm", variant="secondary")
+            opener = gr.UploadButton("Open a file saved here", size="sm", variant="secondary")
             gr.HTML("<p>or drop it anywhere on this page</p>", apply_default_css=False)
-        _connect(page, session, seeds, opener, notes)
+        _Page(session, tabs, strip, model, notes).connect(page, places, opener)
         _add_endpoint(session)
     page.queue(max_size=MAX_WAITING)
     return page
@@ -46,7 +68,7 @@ def build(session: Session) -> gr.Blocks:
 def appearance() -> dict[str, Any]:
     """What `launch` takes for the looks of the page."""
     here = Path(__file__).parent
-    script = (here / "page.js").read_text(encoding="utf-8")
+    script, css = _joined(here.glob("*.js")), _joined(here.glob("*.css"))
     theme = gr.themes.Base(
         primary_hue="indigo", neutral_hue="slate", font=list(FONTS), font_mono=list(MONO_FONTS)
     ).set(  # readable: at least 4.5 to 1 against the background
@@ -57,10 +79,16 @@ def appearance() -> dict[str, Any]:
     )
     return {
         "theme": theme,
-        "css": (here / "page.css").read_text(encoding="utf-8"),
+        "css": css,
         "head": f"<script>{script}\nstylegan.dropping({OPENER!r});</script>",
         "footer_links": [],
     }
+
+
+def _joined(paths: Iterable[Path]) -> str:
+    """Files one after the other, page.* first."""
+    ordered = sorted(paths, key=lambda path: (path.stem != "page", path.name))
+    return "\n".join(path.read_text(encoding="utf-8") for path in ordered)
 
 
 def _heading(session: Session) -> str:
@@ -76,37 +104,91 @@ def _heading(session: Session) -> str:
     )
 
 
-def _connect(
-    page: gr.Blocks,
-    session: Session,
-    seeds: SeedsTab,
-    opener: gr.UploadButton,
-    notes: gr.HTML,
-) -> None:
-    def load(search: str, request: gr.Request) -> Updates:
-        return seeds.open(open_address(search, session), request)
+class _Page:
+    """Which tab is shown, and what reaches it from outside: links, files, other tabs."""
 
-    def upload(path: str, request: gr.Request) -> Updates:
+    def __init__(
+        self,
+        session: Session,
+        tabs: dict[str, Tab],
+        strip: gr.Tabs,
+        model: gr.Dropdown,
+        notes: gr.HTML,
+    ) -> None:
+        self.session, self.tabs, self.strip = session, tabs, strip
+        self.model, self.notes = model, notes
+        self.current = gr.State(next(iter(tabs)))
+
+    def connect(self, page: gr.Blocks, places: dict[str, gr.Tab], opener: gr.UploadButton) -> None:
+        quiet = {
+            "api_visibility": "private",
+            "show_progress": "hidden",
+            "concurrency_id": "show",
+        }
+        search = gr.Textbox(visible=False)
+        every = [self.strip, self.current, *_once(o for t in self.tabs.values() for o in t.outputs)]
+        page.load(self._load, search, every, js="() => window.location.search", **quiet)
+        opener.upload(self._upload, opener, every, **quiet)
+        views = {self.model, self.current, *(tab.view for tab in self.tabs.values())}
+        self.model.input(self._changed_model, views, every, **quiet)
+        for id, place in places.items():
+            tab = self.tabs[id]
+            outputs = [self.current, *tab.outputs]
+            place.select(self._selected(tab), [self.model, tab.view], outputs, **quiet)
+            place.select(None, js="() => stylegan.turned()", api_visibility="private")
+        page.unload(self._leave)
+
+    # What visitors do
+
+    def _load(self, search: str, request: gr.Request) -> Updates:
+        return self._open(open_address(search, self.session), request)
+
+    def _upload(self, path: str, request: gr.Request) -> Updates:
         try:
-            return seeds.open(open_png(path, session), request)
+            return self._open(open_file(path, self.session), request)
         except Exception as error:
-            return {notes: [f"This file cannot be opened: {in_words(error)}"]}
+            return {self.notes: [f"This file cannot be opened: {in_words(error)}"]}
         finally:
             Path(path).unlink(missing_ok=True)
 
-    def leave(request: gr.Request) -> None:
-        session.turns.take(request.session_hash)  # what is still drawn for this visitor stops
+    def _selected(self, tab: Tab) -> Callable[..., Updates]:
+        """A tab is shown as it was left, unless it never was, or another model was chosen."""
 
-    search = gr.Textbox(visible=False)
-    outputs = [*seeds.shown, *seeds.controls]
-    quiet = {
-        "api_visibility": "private",
-        "show_progress": "hidden",
-        "concurrency_id": "show",
-    }
-    page.load(load, search, outputs, js="() => window.location.search", **quiet)
-    opener.upload(upload, opener, outputs, **quiet)
-    page.unload(leave)
+        def select(model_id: str, view: View | None, request: gr.Request) -> Updates:
+            here = {self.current: tab.id}
+            model, _ = self.session.pick(model_id)
+            if view is not None and view.value.m == model.id:
+                return {**here, self.notes: []}
+            return {**here, **self._moved(tab, view, model, request)}
+
+        return select
+
+    def _changed_model(self, values: Updates, request: gr.Request) -> Updates:
+        tab = self.tabs[values[self.current]]
+        model, _ = self.session.pick(values[self.model])
+        return self._moved(tab, values[tab.view], model, request)
+
+    def _moved(self, tab: Tab, view: View | None, model: Model, request: gr.Request) -> Updates:
+        """Outputs that show what a model can take of a view."""
+        try:
+            value = tab.welcome(model) if view is None else tab.adapted(view.value, model)
+            return tab.open(Opened(value, model, []), request)
+        except Exception as error:
+            return {self.notes: [f"This cannot be drawn: {in_words(error)}"]}
+
+    def _leave(self, request: gr.Request) -> None:
+        self.session.turns.take(request.session_hash)  # what is still drawn for this visitor stops
+
+    def _open(self, opened: Opened, request: gr.Request) -> Updates:
+        """Outputs that show what was opened in the tab that it belongs to."""
+        tab = self.tabs.get(opened.tab, self.tabs["seeds"])
+        shown = tab.open(opened, request)
+        return {**shown, self.strip: gr.Tabs(selected=tab.id), self.current: tab.id}
+
+
+def _once(parts: Iterable[gr.components.Component]) -> list[gr.components.Component]:
+    """Without repeats, in order."""
+    return list({id(part): part for part in parts}.values())
 
 
 def _add_endpoint(session: Session) -> None:

@@ -19,12 +19,22 @@ CRISP_BELOW_PX = 512  # smaller pictures are shown enlarged: squares, not blur
 def picture_part() -> gr.HTML:
     """One large picture with a caption."""
     template = '<figure class="sg-picture"><img alt=""><figcaption></figcaption></figure>'
-    return _part(template, "picture(element, props, watch)", {})
+    return part(template, "picture(element, props, watch)", {})
 
 
-def picture_value(file: Path, alt: str, caption: str, side_px: int) -> dict[str, Any]:
-    """What `picture_part` shows; `alt` describes it to those who do not see it."""
-    return {"cell": _cell(file, alt), "caption": caption, "crisp": side_px < CRISP_BELOW_PX}
+def picture_value(
+    file: Path, alt: str, caption: str, side_px: int, query: str = ""
+) -> dict[str, Any]:
+    """What `picture_part` shows; `alt` describes it to those who do not see it.
+
+    `query` is the text of its recipe, by which it is kept and sent to other tabs.
+    """
+    return {
+        "cell": _cell(file, alt),
+        "caption": caption,
+        "crisp": side_px < CRISP_BELOW_PX,
+        "query": query,
+    }
 
 
 def cells_part(label: str, in_one_row: bool = False) -> gr.HTML:
@@ -34,7 +44,7 @@ def cells_part(label: str, in_one_row: bool = False) -> gr.HTML:
         f'<div class="{kind}" role="group" aria-label="{label}"></div>'
         '<p class="sg-status" role="status"></p>'
     )
-    return _part(template, "cells(element, props, trigger, watch)", {})
+    return part(template, "cells(element, props, trigger, watch)", {})
 
 
 def cells_value(
@@ -55,7 +65,7 @@ def cells_value(
 
 def notes_part() -> gr.HTML:
     """Sentences that are read out when they change; its value is a list of them."""
-    return _part('<ul class="sg-notes" role="status"></ul>', "notes(element, props, watch)", [])
+    return part('<ul class="sg-notes" role="status"></ul>', "notes(element, props, watch)", [])
 
 
 def link_part() -> gr.HTML:
@@ -64,20 +74,21 @@ def link_part() -> gr.HTML:
         '<span class="sg-link"><button type="button">Copy link</button>'
         '<output aria-live="polite"></output></span>'
     )
-    return _part(template, "link(element, props, watch)", {})
+    return part(template, "link(element, props, watch)", {})
 
 
 def saver_part() -> gr.HTML:
     """Saves a file on the visitor's disk when its value changes; shows nothing."""
-    return _part("<span hidden></span>", "saver(element, props, watch)", {})
+    return part("<span hidden></span>", "saver(element, props, watch)", {})
 
 
 def saver_value(file: Path, count: int) -> dict[str, Any]:
     """A file, and a number that is another one at each click."""
-    return {"file": _file(file), "name": file.name, "count": count}
+    return {"file": file_value(file), "name": file.name, "count": count}
 
 
-def _part(template: str, call: str, value: Any) -> gr.HTML:
+def part(template: str, call: str, value: Any) -> gr.HTML:
+    """A component of this template, run by the function `stylegan.call` of the page's scripts."""
     return gr.HTML(
         value=value,
         html_template=template,
@@ -87,8 +98,9 @@ def _part(template: str, call: str, value: Any) -> gr.HTML:
 
 
 def _cell(file: Path, alt: str) -> dict[str, Any]:
-    return {"file": _file(file), "alt": alt}
+    return {"file": file_value(file), "alt": alt}
 
 
-def _file(path: Path) -> dict[str, Any]:
+def file_value(path: Path) -> dict[str, Any]:
+    """A file as data of a component, to be fetched by its url."""
     return FileData(path=str(path)).model_dump()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,15 @@ import gradio as gr
 
 from stylegan.model import Model
 from stylegan.recipe import MAX_PICTURES, Recipe
-from stylegan.tabs.link import Opened, ShareRow
+from stylegan.tabs.link import Opened, ShareRow, Value, welcome
 from stylegan.tabs.parts import cells_part, cells_value, picture_part, picture_value
 from stylegan.tabs.session import Session, in_words
+from stylegan.tabs.tab import Updates
 
 LOW_PSI, HIGH_PSI = -0.5, 1.5
 STRIP = tuple(LOW_PSI + i * 0.25 for i in range(9))
 DICE = 1_000_000  # seeds that can be read out to somebody
 PATIENCE_SEC = 0.4  # a drawing that takes longer shows what it has, or stops for a newer one
-
-Updates = dict[Any, Any]  # outputs by component
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,11 @@ class View:
     recipe: Recipe
     first: int
     turn: int
+
+    @property
+    def value(self) -> Recipe:
+        """What the link brings back."""
+        return self.recipe
 
     @property
     def one(self) -> Recipe:
@@ -48,8 +52,10 @@ class View:
 class SeedsTab:
     """Controls <-> Recipe. A tab of the page, built where it is created."""
 
-    def __init__(self, session: Session, notes: gr.HTML) -> None:
-        self.session, self.notes = session, notes
+    id = "seeds"
+
+    def __init__(self, session: Session, notes: gr.HTML, model: gr.Dropdown) -> None:
+        self.session, self.notes, self.model = session, notes, model
         self.view = gr.State()
         with gr.Row(elem_classes="sg-tab"):
             with gr.Column(scale=4, min_width=320):
@@ -65,6 +71,7 @@ class SeedsTab:
         self.inputs = {*boxes, self.view, self.share.link}
         self.shown = [self.view, self.picture, self.notes, *self.share.outputs]
         self.controls = [*boxes, self.further]
+        self.outputs = [*self.shown, *self.controls]
         self._connect()
 
     # The page
@@ -95,14 +102,6 @@ class SeedsTab:
         self.grid = cells_part("Pictures to choose from")
 
     def _build_further_controls(self) -> None:
-        models = self.session.choices
-        self.model = gr.Dropdown(
-            models,
-            value=self.session.first.id,
-            label="Model",
-            visible=len(models) > 1,
-            elem_id="sg-model",
-        )
         with gr.Accordion("Finer controls", open=False, elem_classes="sg-further") as self.further:
             self.cut = gr.Slider(
                 0,
@@ -134,21 +133,34 @@ class SeedsTab:
         }
         moved = [self.seed, self.psi, self.n, self.cut, self.noise, self.noise_seed, self.c]
         gr.on([part.input for part in moved], self._changed, self.inputs, self.shown, **quiet)
-        every = [*self.shown, *self.controls]
         self.noise.input(self._noise_kind, self.noise, self.noise_seed, **quiet)
-        self.model.input(self._changed_model, self.inputs, every, **quiet)
-        self.dice.click(self._rolled, self.inputs, every, **quiet)
-        self.grid.select(self._picked, self.inputs, every, **quiet)
-        self.strip.select(self._picked_psi, self.inputs, every, **quiet)
+        self.dice.click(self._rolled, self.inputs, self.outputs, **quiet)
+        self.grid.select(self._picked, self.inputs, self.outputs, **quiet)
+        self.strip.select(self._picked_psi, self.inputs, self.outputs, **quiet)
         quiet.update(concurrency_id="fill", concurrency_limit=2)
         self.view.change(self._fill, self.view, [self.grid, self.strip], **quiet)
 
-    # What visitors do
+    # What the page asks of a tab
+
+    def welcome(self, model: Model) -> Recipe:
+        """The default picture among others."""
+        return welcome(model)
 
     def open(self, opened: Opened, request: gr.Request) -> Updates:
-        """Outputs that show a link or a file, and set every control to it."""
-        outputs = self._show(opened.recipe, opened.model, None, request, opened.notes)
-        return {**outputs, **self._set_controls(opened.recipe, opened.model)}
+        """Outputs that show a recipe of any tab, and set every control to it."""
+        recipe = dataclasses.replace(opened.value, t="seeds")
+        outputs = self._show(recipe, opened.model, None, request, opened.notes)
+        return {**outputs, **self._set_controls(recipe, opened.model)}
+
+    def adapted(self, value: Value, model: Model) -> Recipe:
+        """What another model can take of a recipe: latents, rows and directions are its own."""
+        return _adapted(value, model)
+
+    def take(self, view: View | None, pictures: Sequence[Recipe], how: str, model: Model) -> Recipe:
+        """The picture, large."""
+        return pictures[0]
+
+    # What visitors do
 
     def _changed(self, values: Updates, request: gr.Request) -> Updates:
         return self._try(values, request)
@@ -167,14 +179,6 @@ class SeedsTab:
         if not 0 <= index < len(STRIP):
             return gr.skip()
         return self._try({**values, self.psi: STRIP[index]}, request, self.psi)
-
-    def _changed_model(self, values: Updates, request: gr.Request) -> Updates:
-        try:
-            recipe, model = self._read(values)
-            shown = self._show(recipe, model, values[self.view], request)
-            return {**shown, **self._set_controls(recipe, model)}
-        except Exception as error:
-            return {self.notes: [f"This cannot be drawn: {in_words(error)}"]}
 
     @staticmethod
     def _noise_kind(kind: str) -> Any:
@@ -257,7 +261,11 @@ class SeedsTab:
         return {
             self.view: new,
             self.picture: picture_value(
-                file, f"Picture drawn by {model.name}: {said}", said, model.config.resolution
+                file,
+                f"Picture drawn by {model.name}: {said}",
+                said,
+                model.config.resolution,
+                new.one.to_query(),
             ),
             self.notes: notes or [],
             **self.share.update(recipe, model, view is None or view.recipe.m != recipe.m),
@@ -316,7 +324,6 @@ class SeedsTab:
 
 
 def _adapted(recipe: Recipe, model: Model) -> Recipe:
-    """What another model can take of a recipe: latents, rows and directions are a model's own."""
     return dataclasses.replace(
         recipe,
         c=recipe.c if recipe.c < max(model.c_dim, 1) else 0,

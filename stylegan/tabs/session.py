@@ -25,6 +25,7 @@ MAX_FOLDER_BYTES = 512 << 20
 MAX_FILES = 20_000
 MAX_SAVED_PX = 4096  # side of an enlarged picture or grid
 MAX_VISITORS = 10_000
+MAX_FRAMES = 1800  # of a clip, unless the operator says otherwise: a minute at 30 a second
 STEP_PIXELS = 1 << 17  # drawn for one visitor before another gets a turn: 16 x 64x64, 2 x 256x256
 
 
@@ -32,13 +33,21 @@ class Session:
     """Models by id and their drawings as PNG files. Visitors share it, and see nothing of each
     other: where a file lies follows from the recipe that it holds."""
 
-    def __init__(self, folders: Sequence[str | Path], files: str | Path, device: str = "auto"):
-        """Open the model folders; `files` is an empty folder that the pictures go to."""
+    def __init__(
+        self,
+        folders: Sequence[str | Path],
+        files: str | Path,
+        device: str = "auto",
+        max_frames: int = MAX_FRAMES,
+    ) -> None:
+        """Open the model folders; `files` is an empty folder that the pictures go to, and no clip
+        has more frames than `max_frames`."""
         loaded = [load(folder, device) for folder in folders]
         if not loaded:
             raise UserError("no model is given")
         self.models = {model.id: model for model in loaded}
         self.files = Files(files)
+        self.max_frames = max_frames
         self.turns = Turns()
 
     @property
@@ -112,8 +121,7 @@ class Session:
     @staticmethod
     def _place(model: Model, recipe: Recipe, factor: int = 1, *further: str | None) -> str:
         """Where a file is kept: a hash of all that is in it, and a name to save it by."""
-        key = repr((_query(model, recipe), factor, further))
-        return f"{hashlib.sha256(key.encode()).hexdigest()[:24]}/{file_name(model, recipe, factor)}"
+        return place((_query(model, recipe), factor, further), file_name(model, recipe, factor))
 
 
 class Files:
@@ -205,12 +213,22 @@ def _in_turns(model: Model, recipes: Sequence[Recipe]) -> Iterator[list[Recipe]]
         yield batch
 
 
+def place(key: tuple, name: str) -> str:
+    """Where `Files` keeps a file: a hash of all that is in it, and the name to save it by."""
+    return f"{hashlib.sha256(repr(key).encode()).hexdigest()[:24]}/{name}"
+
+
+def plain_name(*parts: str) -> str:
+    """Parts of a file's name, without what some system would refuse."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts)).lstrip(".")
+
+
 def file_name(model: Model, recipe: Recipe, factor: int = 1) -> str:
     """A name that tells people which picture it is."""
     seed = "latent" if recipe.w is not None else f"seed{recipe.seed}"
     last = f"-{recipe.seed + recipe.n - 1}" if recipe.n > 1 else ""
     parts = [model.name, seed + last, f"psi{recipe.psi:g}", *([f"{factor}x"] if factor > 1 else [])]
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(parts)).lstrip(".") + ".png"
+    return plain_name(*parts) + ".png"
 
 
 def _query(model: Model, recipe: Recipe) -> str:

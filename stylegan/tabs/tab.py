@@ -1,0 +1,58 @@
+"""What the page asks of every tab."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import gradio as gr
+
+from stylegan.model import Model
+from stylegan.query import pack_latent
+from stylegan.recipe import Recipe
+from stylegan.tabs.link import Opened, Value
+
+Updates = dict[Any, Any]  # outputs by component
+
+
+class View(Protocol):
+    """What one visitor sees in a tab."""
+
+    @property
+    def value(self) -> Value:
+        """The recipe, walk or table, stamped with its model."""
+
+
+class Tab(Protocol):
+    """Controls <-> a value. Built inside a gr.Tab of the page."""
+
+    id: str
+    """Its name in links."""
+    view: gr.State
+    """A View, or None before the tab was first shown."""
+    outputs: list[gr.components.Component]
+    """All that `open` may return; the page's notes and model box are among them."""
+
+    def welcome(self, model: Model) -> Value:
+        """What it shows to those who bring nothing."""
+
+    def open(self, opened: Opened, request: gr.Request) -> Updates:
+        """Show a value, and set every control to it; errors are UserErrors."""
+
+    def adapted(self, value: Value, model: Model) -> Value:
+        """What another model can take of a value."""
+
+    def take(self, view: View | None, pictures: Sequence[Recipe], how: str, model: Model) -> Value:
+        """The value with pictures of other tabs added; `how` is one of the page's SENDS."""
+
+
+def source(picture: Recipe, target: Value, model: Model) -> int | str:
+    """A picture as a keyframe, row or column: its seed where `target` draws that alike, or else
+    the latent that it is drawn from, mixed and edited."""
+    alike = all(getattr(picture, key) == getattr(target, key) for key in ("psi", "cut", "c"))
+    if picture.w is None and alike and not picture.mix and not picture.e:
+        return picture.seed
+    if picture.w is not None and not picture.mix and not picture.e:
+        return picture.w
+    ws = model.ws(picture)[0].cpu()  # [num_ws, w_dim]
+    return pack_latent((ws[0] if bool((ws == ws[:1]).all()) else ws).numpy())
