@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from stylegan.config import UserError
+from stylegan.mix import Mix
 from stylegan.recipe import Edit, Recipe, RowMix
 from stylegan.stamp import write_png
 from stylegan.tabs.link import open_address, open_file, welcome
 from stylegan.tabs.session import Session
+from stylegan.walk import Walk
 
 LINKS = Path(__file__).parent / "links"
 
@@ -93,10 +95,35 @@ def test_a_missing_model_and_what_only_it_has_are_told_together(session):
     assert "gone@0000000000" in opened.notes[0] and "c 77" in opened.notes[0]
 
 
-def test_a_tab_that_is_not_there_yet(session):
-    opened = open_address("?t=walk&seed=5", session)
-    assert opened.value == Recipe(seed=5)
-    assert "walk" in opened.notes[0]
+def test_each_kind_of_link_belongs_to_its_tab(session):
+    tabs = {
+        "?seed=5": "seeds",
+        "?t=edit&seed=5&e=warmth:1": "edit",
+        "?t=walk": "walk",
+        "?t=walk&seed=1-3&frames=5": "walk",
+        "?t=mix&row=1,2&col=3": "mix",
+        "?t=mix&seed=1&mix=3:0-1": "mix",
+    }
+    for search, tab in tabs.items():
+        opened = open_address(search, session)
+        assert (opened.tab, opened.notes) == (tab, [])
+    assert open_address("?t=walk&seed=1-3&frames=5", session).value == Walk((1, 2, 3), frames=5)
+    assert open_address("?t=mix&row=1,2&col=3", session).value == Mix((1, 2), (3,))
+
+
+@pytest.mark.parametrize(
+    ("search", "said"),
+    [
+        ("?t=walk&seed=1-3&c=9", "classes 0 to 2"),
+        ("?t=mix&row=1&col=2&layers=4-9", "rows 4-9"),
+        ("?t=mix&row=1&col=AAAAAAAAAAAAAAAAAAAAAA", "w holds 8 numbers"),
+        ("?t=walk&frames=0", "frames"),
+    ],
+)
+def test_a_walk_or_table_that_the_model_cannot_draw(session, search, said):
+    opened = open_address(search, session)
+    assert opened.value == welcome(session.first)
+    assert said in opened.notes[0]
 
 
 def test_larger_models_begin_with_fewer_pictures(session, monkeypatch):
@@ -132,8 +159,7 @@ def test_links_and_files_of_every_age_open(session, aged):
     dropped = open_file(LINKS / aged["picture"], session)
     assert linked == dropped
     assert linked.model is session.first
-    tab = Recipe.from_query(aged["link"]).t
-    assert len(linked.notes) == (tab != "seeds"), "tabs that are not there yet"
+    assert linked.notes == []
 
 
 def chunk(kind, data):
@@ -159,7 +185,7 @@ def test_no_pixel_of_a_file_is_decoded(session, tmp_path):
     ("data", "said"),
     [
         (b"", "not a PNG"),
-        (b"GIF89a...", "not a PNG"),
+        (b"GIF89a...", "carries no recipe"),
         (b"\x89PNG\r\n\x1a\n", "carries no recipe"),
         (hostile()[:60], "damaged|no recipe"),
         (hostile(b"psi=abc"), "psi"),

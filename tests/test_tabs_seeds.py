@@ -27,7 +27,7 @@ def tab(tmp_path_factory):
     shutil.copytree(TINY, folder / "other")
     session = Session([TINY, folder / "other"], folder / "files", "cpu")
     with gr.Blocks(analytics_enabled=False):
-        return SeedsTab(session, notes_part())
+        return SeedsTab(session, notes_part(), gr.Dropdown(session.choices))
 
 
 def value(update):
@@ -189,9 +189,9 @@ def test_an_emptied_box_waits(tab, box):
 
 def test_another_model_takes_what_it_can(tab):
     recipe = Recipe(seed=20, psi=0.4, c=2, n=9, mix=[RowMix(1, 0, 0)], e=[Edit("warmth", 1)])
-    sent = controls(tab, opened(tab, recipe))
     other = list(tab.session.models.values())[1]
-    outputs = tab._changed_model({**sent, tab.model: other.id}, ANN)
+    view = opened(tab, recipe)[tab.view]
+    outputs = tab.open(Opened(tab.adapted(view.value, other), other, []), ANN)
     assert outputs[tab.view].recipe == other.stamped(Recipe(seed=20, psi=0.4, c=2, n=9))
     assert outputs[tab.model] == other.id
     assert tab.share.factor in outputs
