@@ -85,6 +85,16 @@ def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
         raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from error
 
 
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The texts in a safetensors file's header."""
+    path = _weights(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from error
+
+
 def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Copy `tensors` into the module's own; names, shapes and kinds agree and all is finite."""
     own = module.state_dict()
@@ -224,10 +234,8 @@ def load_encoder(folder: str | Path, device: str | torch.device = "cpu") -> Enco
     """The encoder of a model folder, in eval mode and without gradients."""
     path = _folder(folder) / ENCODER
     shapes = tensor_shapes(path)
-    with safe_open(path, framework="pt") as file:
-        text = (file.metadata() or {}).get("settings", "")
     try:
-        settings = json.loads(text)
+        settings = json.loads(read_metadata(path).get("settings", ""))
         config = from_dict(EncoderConfig, settings["network"])
         made_for = settings["generator"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:

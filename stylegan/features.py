@@ -71,8 +71,9 @@ class DiscFeatures:
 
     PIXELS = 5.0  # weight of the pixels, so that both parts are of one order
 
-    def __init__(self, discriminator: Discriminator) -> None:
-        self.discriminator = discriminator
+    def __init__(self, discriminator: Discriminator, dtype: torch.dtype = torch.float32) -> None:
+        """`dtype` is what the highest resolutions compute in."""
+        self.discriminator, self.dtype = discriminator, dtype
 
     def __call__(self, img: Tensor) -> Tensor:
         taps = [_unit(x) for x in self._blocks(img)]
@@ -83,8 +84,8 @@ class DiscFeatures:
         x, taps = None, []
         rest: Tensor | None = img.float().contiguous(memory_format=torch.channels_last)
         for r in reversed(self.discriminator.config.resolutions[1:]):
-            x, rest = getattr(self.discriminator, f"b{r}")(x, rest, torch.float32)
-            taps.append(x)
+            x, rest = getattr(self.discriminator, f"b{r}")(x, rest, self.dtype)
+            taps.append(x.float())
         return taps
 
 

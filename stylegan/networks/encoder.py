@@ -89,16 +89,17 @@ class Encoder(nn.Module):
         self.register_buffer("mean", torch.zeros(config.w_dim))
         self.register_buffer("scale", torch.ones(config.w_dim))
 
-    def forward(self, img: Tensor) -> Tensor:
+    def forward(self, img: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """`dtype` is what the highest resolutions compute in."""
         side = self.config.resolution
         if img.shape[-1] > side:
             img = F.interpolate(img, size=[side, side], mode="area")
         x, rest = None, img.float().contiguous(memory_format=torch.channels_last)
         heard = []
         for r in reversed(self.config.trunk().resolutions[1:]):
-            x, rest = getattr(self, f"b{r}")(x, rest, torch.float32)
+            x, rest = getattr(self, f"b{r}")(x, rest, dtype)
             if r // 2 in self.heard:
-                heard.append(F.adaptive_avg_pool2d(x, HEAD_PX))
+                heard.append(F.adaptive_avg_pool2d(x.float(), HEAD_PX))
         y = self.fc(self.join(torch.cat(heard, dim=1)).flatten(1))
         offset = self.out(y).reshape(len(img), self.config.num_ws, self.config.w_dim)
         return self.mean + self.scale * offset
