@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,9 @@ _NOISE, _DELTA, _LEFT, _RIGHT = "noise.", "delta.", "left.", "right."
 
 class AttachmentError(UserError):
     """An attachment that cannot be read, or that fits another model."""
+
+
+_NAME = re.compile(r"noise\.[0-9]{1,3}|(delta|left|right)\.[a-z0-9_.]{1,100}")
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,8 @@ class Attachment:
             tensors = load_bytes(blob)
         except (SafetensorError, ValueError, KeyError, OverflowError) as error:
             raise AttachmentError("the noise and tuning in the picture are damaged") from error
-        known = (_NOISE, _DELTA, _LEFT, _RIGHT)
         for name, tensor in tensors.items():
-            if not name.startswith(known) or tensor.dtype != torch.float16:
+            if not _NAME.fullmatch(name) or tensor.dtype != torch.float16:
                 raise AttachmentError("what the picture carries is neither noise nor a tuning")
             if not torch.isfinite(tensor).all():
                 raise AttachmentError("the noise or tuning holds numbers that are not finite")

@@ -262,7 +262,7 @@ class Projection:
             )
         )
         drawn = model.render(recipe)
-        return Projected(recipe, attachment, drawn, psnr(drawn, _uint8(self.picture)))
+        return Projected(recipe, attachment, drawn, psnr(drawn, picture_of(self.picture)))
 
     # Steps of the latent
 
@@ -432,7 +432,7 @@ class Projection:
             steps,
             float(gap.detach()),
             ws.detach().cpu().clone(),
-            _uint8(drawn) if shown else None,
+            picture_of(drawn) if shown else None,
         )
 
     def _randn(self, stream: str, step: int, shape: Sequence[int]) -> Tensor:
@@ -480,7 +480,7 @@ def _halved(ws: Tensor) -> Tensor:
     return ws.detach().half().float().clone()
 
 
-def _uint8(img: Tensor) -> np.ndarray:
+def picture_of(img: Tensor) -> np.ndarray:
     """The first picture of a batch, uint8 [H, W, C]."""
     return to_uint8(img.detach())[0].permute(1, 2, 0).contiguous().cpu().numpy()
 

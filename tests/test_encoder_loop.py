@@ -54,7 +54,7 @@ def fit(folder, **changes):
 def test_it_learns_the_model_s_own_pictures(folder):
     config = settings(folder, changed=0.0, p=0.0, batch=8)
     trainer = EncoderTrainer(config, folder, CPU)
-    losses = [trainer.step() for _ in range(40)]
+    losses = [trainer.step() for _ in range(60)]
     first, last = np.mean(losses[:5], 0), np.mean(losses[-5:], 0)
     assert last[0] < 0.8 * first[0]
 

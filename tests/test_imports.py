@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 ROWS = """
 config atomic chance containers distributed extras fetch video
 networks
-pictures data prepare doctor checkpoint latents query recipe walk mix links stamp attachment features
+pictures data prepare doctor checkpoint latents query latent_files recipe walk mix links stamp
+attachment features
 model sheet distances evaluate directions projector publish importers exporters
 """
 ALL = ROWS.split()

@@ -203,7 +203,7 @@ def test_tuning_comes_closer_and_changes_no_shared_weight(model):
     tuned = [s for s in steps if s.stage == "tune"]
     assert tuned[0].distance == pytest.approx(min(s.distance for s in latent), rel=0.05)
     result = projection.result()
-    assert result.psnr > psnr(tuned[0].picture, projector._uint8(picture)) + 3
+    assert result.psnr > psnr(tuned[0].picture, projector.picture_of(picture)) + 3
     for name, tensor in model.generator.state_dict().items():
         assert torch.equal(tensor, before[name]), name
     assert 0 < len(result.attachment.blob) < 2 * sum(t.numel() for t in before.values())
@@ -230,7 +230,7 @@ def test_targets_are_what_prepare_makes():
     assert opaque[0, :, 8, 8].tolist() == [-1, -1, 1]
     alpha = target(image, NetworkConfig(**{**NETWORK.__dict__, "channels": 4}), "pad")
     assert alpha[0, 3, 0, 0] == -1 and alpha[0, :, 8, 8].tolist() == [-1, -1, 1, 1]
-    assert np.array_equal(projector._uint8(opaque)[8, 8], [0, 0, 255])
+    assert np.array_equal(projector.picture_of(opaque)[8, 8], [0, 0, 255])
 
 
 def test_settings_that_cannot_be_used_are_named(model):
