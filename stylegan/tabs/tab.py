@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import gradio as gr
+from torch import Tensor
 
 from stylegan.model import Model
 from stylegan.query import pack_latent
@@ -54,5 +55,10 @@ def source(picture: Recipe, target: Value, model: Model) -> int | str:
         return picture.seed
     if picture.w is not None and not picture.mix and not picture.e:
         return picture.w
-    ws = model.ws(picture)[0].cpu()  # [num_ws, w_dim]
-    return pack_latent((ws[0] if bool((ws == ws[:1]).all()) else ws).numpy())
+    return latent_of(model.ws(picture))
+
+
+def latent_of(ws: Tensor) -> str:
+    """ws [1, num_ws, w_dim] as the text of a latent; w alone where all rows are the same."""
+    rows = ws[0].cpu()
+    return pack_latent((rows[0] if bool((rows == rows[:1]).all()) else rows).numpy())
