@@ -26,7 +26,7 @@ USUAL_PX = 512
 LONG_PIXELS = 1 << 19  # drawing more than this takes seconds on a CPU
 
 Value = Recipe | Walk | Mix
-Drawn = Callable[[Any], tuple[Recipe, Recipe]]  # view -> the recipe to draw, and the page's own
+Drawn = Callable[[Any], tuple[Recipe, Recipe | Mix]]  # view -> the recipe to draw, the page's own
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,19 @@ class Opened:
     value: Value
     model: Model
     notes: list[str]
+    one: Recipe | None = None
+    """The picture of the value that stands out: of a table, the cell that was saved."""
 
     @property
     def tab(self) -> str:
         """Id of the tab that shows it, by the names of links."""
         if isinstance(self.value, Walk):
             return "walk"
-        return "mix" if isinstance(self.value, Mix) else self.value.t
+        if isinstance(self.value, Mix):
+            return "mix"
+        if self.value.t == "mix" and Mix.around(self.value) is None:
+            return "seeds"  # mixed of more than a table has
+        return self.value.t
 
 
 def welcome(model: Model) -> Recipe:
@@ -70,8 +76,7 @@ def open_text(text: str, session: Session) -> Opened:
     value = read_link(text)
     model, note = session.pick(value.m)
     try:
-        for still in stills(value):
-            model.check(still)
+        _checked(value, model)
     except RecipeError as error:
         if note:  # the model that is missing may well have had this
             error = RecipeError(f"it was made with {value.m}, which is not here, and {error}")
@@ -89,11 +94,20 @@ def open_file(path: str | Path, session: Session) -> Opened:
         raise StampError("this file carries no recipe, so it was not drawn here")
     opened = open_text(text, session)
     page = read_png(path, PAGE) if isinstance(opened.value, Recipe) else None
-    if page is not None:
-        view = read_link(page)
-        if isinstance(view, Recipe) and dataclasses.replace(view, n=opened.value.n) == opened.value:
-            return dataclasses.replace(opened, value=view)
+    if page is None:
+        return opened
+    view, one = read_link(page), opened.value
+    if isinstance(view, Recipe) and dataclasses.replace(view, n=one.n) == one:
+        return dataclasses.replace(opened, value=view)
+    if isinstance(view, Mix) and one in view.recipes().values():
+        return dataclasses.replace(opened, value=_checked(view, opened.model), one=one)
     return opened
+
+
+def _checked(value: Value, model: Model) -> Value:
+    for still in stills(value):
+        model.check(still)
+    return value
 
 
 def stills(value: Value) -> list[Recipe]:
@@ -114,11 +128,16 @@ class ShareRow:
     The tab returns `update(...)` among its outputs; the address of the page follows.
     """
 
-    def __init__(self, session: Session, view: gr.State, drawn: Drawn) -> None:
-        """`view` is what the tab keeps for a visitor, and `drawn` finds the picture in it."""
+    def __init__(
+        self, session: Session, view: gr.State, drawn: Drawn, follows: bool = True
+    ) -> None:
+        """`view` is what the tab keeps for a visitor, and `drawn` finds the picture in it.
+
+        Without `follows` the page's address is another one: the picture is a part of the page.
+        """
         self.session, self.view = session, view
         with gr.Row(elem_classes="sg-share"):
-            self.link = link_part()
+            self.link = link_part(follows=follows)
             download = gr.Button("Download", size="md")
             self.factor = gr.Dropdown(
                 [("1x", 1)], value=1, label="Size", show_label=False, container=False
@@ -161,7 +180,7 @@ class ShareRow:
         m = link.get("m") if isinstance(link, dict) else None
         return m if isinstance(m, str) else None
 
-    def _save(self, recipe: Recipe, page: Recipe, factor: int) -> dict[str, Any]:
+    def _save(self, recipe: Recipe, page: Recipe | Mix, factor: int) -> dict[str, Any]:
         model, _ = self.session.pick(recipe.m)
         factor = min(factor, self.session.largest(model, recipe.n))
         if recipe.n * model.config.resolution**2 > LONG_PIXELS:

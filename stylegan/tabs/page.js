@@ -97,9 +97,9 @@ window.stylegan = (() => {
     });
   }
 
-  // The share link: {query}, empty if too long. The address follows that of the tab in sight, also
-  // the address of the page around a Space.
-  function link(element, props, watch) {
+  // A share link: {query}, empty if too long. The address follows that of the tab in sight, also
+  // the address of the page around a Space; a link that does not lead is copied and no more.
+  function link(element, props, watch, leads) {
     const button = element.querySelector("button");
     const said = element.querySelector("output");
     const usual = button.textContent;
@@ -107,7 +107,7 @@ window.stylegan = (() => {
     let shown = false; // something was drawn
     let timer = 0;
     const address = () => location.origin + location.pathname + (query && "?" + query);
-    follows.push(follow);
+    if (leads) follows.push(follow);
 
     function follow() {
       clearTimeout(timer);
@@ -127,8 +127,8 @@ window.stylegan = (() => {
 
     button.onclick = async () => {
       if (!query) return;
-      follow();
-      say((await copy(address())) ? "Copied" : "See the address bar");
+      if (leads) follow();
+      say((await copy(address())) ? "Copied" : leads ? "See the address bar" : "Not allowed");
     };
     watched(props, watch, (value) => {
       if (value.query === undefined) return; // nothing is drawn yet
@@ -137,7 +137,7 @@ window.stylegan = (() => {
       button.textContent = value.query ? usual : "Too long for a link";
       if (value.query === query) return;
       query = value.query;
-      timer = timer || setTimeout(follow, ADDRESS_MS);
+      if (leads) timer = timer || setTimeout(follow, ADDRESS_MS);
     });
   }
 

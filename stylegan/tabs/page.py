@@ -177,7 +177,9 @@ class _Page:
             return {self.notes: [f"This cannot be drawn: {in_words(error)}"]}
 
     def _leave(self, request: gr.Request) -> None:
-        self.session.turns.take(request.session_hash)  # what is still drawn for this visitor stops
+        visitor = request.session_hash
+        for drawing in (visitor, *(f"{visitor}/{id}" for id in self.tabs)):
+            self.session.turns.take(drawing)  # what is still drawn for this visitor stops
 
     def _open(self, opened: Opened, request: gr.Request) -> Updates:
         """Outputs that show what was opened in the tab that it belongs to."""

@@ -68,13 +68,13 @@ def notes_part() -> gr.HTML:
     return part('<ul class="sg-notes" role="status"></ul>', "notes(element, props, watch)", [])
 
 
-def link_part() -> gr.HTML:
-    """Copies the link of {query: text}; the page's address follows it."""
+def link_part(words: str = "Copy link", follows: bool = True) -> gr.HTML:
+    """Copies the link of {query: text}; the page's address follows it, if it `follows`."""
     template = (
-        '<span class="sg-link"><button type="button">Copy link</button>'
+        f'<span class="sg-link"><button type="button">{words}</button>'
         '<output aria-live="polite"></output></span>'
     )
-    return part(template, "link(element, props, watch)", {})
+    return part(template, f"link(element, props, watch, {str(follows).lower()})", {})
 
 
 def saver_part() -> gr.HTML:
