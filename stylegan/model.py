@@ -14,7 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan.checkpoint import load_generator, load_tensors, read_config, revision
+from stylegan.checkpoint import (
+    DIRECTIONS,
+    DirectionNote,
+    load_directions,
+    load_generator,
+    read_config,
+    revision,
+)
 from stylegan.config import NetworkConfig, UserError
 from stylegan.latents import along, mix_rows, noise_maps, shift, z_from_seed
 from stylegan.mix import Mix
@@ -25,7 +32,6 @@ from stylegan.recipe import Recipe, RecipeError, pack_latent, unpack_latent
 from stylegan.stamp import grid
 from stylegan.walk import Walk
 
-DIRECTIONS = "directions.safetensors"
 MAX_BATCH = 16
 Stamped = TypeVar("Stamped", Recipe, Walk, Mix)
 
@@ -42,11 +48,14 @@ class Model:
         generator: Generator,
         training: dict[str, Any] | None = None,
         directions: dict[str, Tensor] | None = None,
+        direction_notes: dict[str, DirectionNote] | None = None,
     ) -> None:
         """`directions` maps names to steps [w_dim] or [num_ws, w_dim] one deviation long."""
         self.name, self.revision = name, revision
         self.training = training or {}
         self.directions = directions or {}
+        notes = direction_notes or {}
+        self.direction_notes = {name: notes.get(name, DirectionNote()) for name in self.directions}
         self.generator = generator
         self._lock = threading.Lock()
 
@@ -260,11 +269,11 @@ def load(path_or_id: str | Path, device: str | torch.device = "cpu") -> Model:
     place = find_device(device)
     generator = load_generator(folder, place)
     _, training = read_config(folder)
-    directions = {}
+    steps, notes = {}, {}
     if (folder / DIRECTIONS).is_file():
-        directions = _directions(folder / DIRECTIONS, generator.config, place)
-    name = folder.resolve().name
-    return Model(name, revision(folder), generator, training, directions)
+        steps, notes = load_directions(folder / DIRECTIONS, generator.config)
+    steps = {name: step.to(place) for name, step in steps.items()}
+    return Model(folder.resolve().name, revision(folder), generator, training, steps, notes)
 
 
 def find_device(name: str | torch.device = "auto") -> torch.device:
@@ -283,18 +292,6 @@ def find_device(name: str | torch.device = "auto") -> torch.device:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"device {name} cannot be used here: {reason}") from error
     return device
-
-
-def _directions(path: Path, config: NetworkConfig, device: torch.device) -> dict[str, Tensor]:
-    shapes = ((config.w_dim,), (config.num_ws, config.w_dim))
-    directions = load_tensors(path)
-    for name, step in directions.items():
-        if tuple(step.shape) not in shapes or not torch.isfinite(step).all():
-            raise UserError(
-                f"{path}: {name} is not {config.w_dim}, or {config.num_ws} x {config.w_dim}, "
-                "finite numbers"
-            )
-    return {name: step.float().to(device) for name, step in directions.items()}
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 import stylegan
-from stylegan.checkpoint import CheckpointError, save_model
+from stylegan.checkpoint import CheckpointError, DirectionNote, save_directions, save_model
 from stylegan.config import NetworkConfig, UserError
 from stylegan.latents import MAX_SEED, slerp
 from stylegan.mix import Mix
@@ -217,6 +217,17 @@ def test_bad_directions_are_refused(tmp_path, step):
     save_file({"smile": step}, folder / "directions.safetensors")
     with pytest.raises(UserError, match="smile is not 8, or 4 x 8, finite numbers"):
         load(folder)
+
+
+def test_directions_come_with_their_notes(tmp_path, model):
+    assert model.direction_notes == {"shape": DirectionNote(), "warmth": DirectionNote()}
+    folder = small(tmp_path)
+    note = DirectionNote("a smile", "labels", 0.9, (1, 2))
+    steps = {"smile": torch.ones(8), "age": torch.ones(4, 8)}
+    save_directions(folder / "directions.safetensors", steps, {"smile": note})
+    found = load(folder)
+    assert list(found.directions) == ["smile", "age"]
+    assert found.direction_notes == {"smile": note, "age": DirectionNote()}
 
 
 def test_what_is_no_folder_is_refused(tmp_path):
