@@ -24,6 +24,8 @@ KEY = "stylegan-recipe"
 PAGE = "stylegan-page"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIDE_PX = 16384
+STRIP_FRAMES = 10
+STRIP_PX = 128  # small frames of a film strip are enlarged to about this height
 MAX_CHUNKS = 1 << 20
 MAX_TEXT_BYTES = MAX_QUERY_CHARS + 1024
 
@@ -59,6 +61,18 @@ def grid(pictures: Sequence[np.ndarray], columns: int | None = None) -> np.ndarr
     for i, picture in enumerate(pictures):
         sheet[divmod(i, columns)] = picture
     return sheet.swapaxes(1, 2).reshape(rows * height, columns * width, channels)
+
+
+def strip_length(width: int) -> int:
+    """How many frames of this width in pixels a film strip shows at most."""
+    return max(1, min(STRIP_FRAMES, MAX_SIDE_PX // width))
+
+
+def film_strip(frames: Sequence[np.ndarray], factor: int | None = None) -> np.ndarray:
+    """Frames [H, W, C] beside each other; small ones are enlarged to about 128 pixels unless told."""
+    height, width = frames[0].shape[:2]
+    usual = max(1, min(STRIP_PX // height, MAX_SIDE_PX // (width * len(frames))))
+    return enlarge(grid(frames, len(frames)), usual if factor is None else factor)
 
 
 # Writing

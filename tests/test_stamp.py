@@ -16,11 +16,13 @@ from stylegan.stamp import (
     StampError,
     clip_comment,
     enlarge,
+    film_strip,
     grid,
     png_bytes,
     png_size,
     read_png,
     read_recipe,
+    strip_length,
     write_png,
 )
 from stylegan.video import write_clip
@@ -181,6 +183,23 @@ def test_grid_reads_by_rows():
     assert sheet[::2, ::3, 0].tolist() == [[0, 1, 2], [3, 4, 255]]
     assert grid(pictures, columns=5).shape == (2, 15, 1)
     assert np.array_equal(grid(pictures[:1]), pictures[0])
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "count", "strip"),
+    [
+        (64, 64, 10, (128, 1280)),
+        (16, 48, 10, (128, 3840)),
+        (64, 1024, 10, (64, 10240)),
+        (1024, 4096, 4, (1024, 16384)),
+        (256, 16384, 1, (256, 16384)),
+    ],
+)
+def test_a_film_strip_of_any_frames_is_a_picture_that_can_be_written(height, width, count, strip):
+    assert strip_length(width) == count
+    frames = [picture(height, width, 1)] * count
+    assert film_strip(frames).shape[:2] == strip
+    assert film_strip(frames, 1).shape[:2] == (height, width * count)
 
 
 @pytest.mark.parametrize("kind", ["mp4", "webm", "gif"])
