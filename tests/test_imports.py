@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 ROWS = """
 config atomic chance containers distributed extras fetch video
 networks
-pictures data prepare doctor checkpoint latents query recipe walk mix links stamp features
+pictures data prepare doctor checkpoint latents query recipe walk mix shelf links stamp features
 model sheet distances evaluate attributes directions finding projector publish importers exporters
 """
 ALL = ROWS.split()
