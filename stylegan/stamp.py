@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import math
 import struct
+import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -17,11 +18,12 @@ from PIL.PngImagePlugin import PngInfo
 
 from stylegan.atomic import replacing_file
 from stylegan.config import UserError
-from stylegan.containers import is_clip, read_comment
+from stylegan.containers import ZIP_HEAD, first_member, is_clip, read_comment
 from stylegan.query import MAX_QUERY_CHARS
 
 KEY = "stylegan-recipe"
 PAGE = "stylegan-page"
+IN_ZIP = f"{KEY}.txt"  # what a zip begins with
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIDE_PX = 16384
 STRIP_FRAMES = 10
@@ -69,7 +71,7 @@ def strip_length(width: int) -> int:
 
 
 def film_strip(frames: Sequence[np.ndarray], factor: int | None = None) -> np.ndarray:
-    """Frames [H, W, C] beside each other; small ones are enlarged to about 128 pixels unless told."""
+    """Frames [H, W, C] in a row; small ones are enlarged to about 128 pixels unless told."""
     height, width = frames[0].shape[:2]
     usual = max(1, min(STRIP_PX // height, MAX_SIDE_PX // (width * len(frames))))
     return enlarge(grid(frames, len(frames)), usual if factor is None else factor)
@@ -104,6 +106,23 @@ def write_png(target: str | Path | BinaryIO, picture: np.ndarray, query: str) ->
         beside.write_bytes(data)
 
 
+def write_zip(target: str | Path, files: Iterable[tuple[str, bytes]], query: str) -> None:
+    """A zip of named files that begins with the text of all of them, whole or not at all.
+
+    The same files give the same bytes.
+    """
+    with replacing_file(target) as beside, zipfile.ZipFile(beside, "w") as archive:
+        archive.writestr(_entry(IN_ZIP), query)
+        for name, data in files:
+            archive.writestr(_entry(name), data)
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name)  # PNG files are packed already
+    entry.external_attr = 0o644 << 16
+    return entry
+
+
 # Reading: chunk by chunk, so that no pixel of a foreign file is ever decoded
 
 
@@ -122,7 +141,7 @@ def clip_comment(query: str) -> str:
 
 
 def read_recipe(source: Source) -> str | None:
-    """The recipe's text in a PNG or in a clip (MP4, WebM, GIF); None where it carries none."""
+    """The recipe's text in a PNG, a clip (MP4, WebM, GIF) or a zip; None where it carries none."""
     if isinstance(source, bytes):
         source = io.BytesIO(source)
     if isinstance(source, (str, Path)):
@@ -130,6 +149,8 @@ def read_recipe(source: Source) -> str | None:
             return read_recipe(file)
     head = source.read(12)
     source.seek(0)
+    if head[:4] == ZIP_HEAD:
+        return first_member(source, IN_ZIP)
     if not is_clip(head):
         return read_png(source)
     mark, _, query = (read_comment(source) or "").partition(":")

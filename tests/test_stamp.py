@@ -1,6 +1,7 @@
 import io
 import os
 import struct
+import zipfile
 import zlib
 
 import numpy as np
@@ -24,6 +25,7 @@ from stylegan.stamp import (
     read_recipe,
     strip_length,
     write_png,
+    write_zip,
 )
 from stylegan.video import write_clip
 
@@ -211,6 +213,28 @@ def test_clips_carry_their_recipe(tmp_path, kind):
     list(write_clip(path, frames, 5, "made elsewhere: seed=7", enlarge=1))
     assert read_recipe(path) is None
     assert read_recipe(data[:100]) is None
+
+
+def test_a_zip_carries_the_text_of_all_its_files(tmp_path):
+    files = {f"{i}.png": png_bytes(picture(4, 4, 3), f"seed={i}") for i in range(3)}
+    write_zip(tmp_path / "a.zip", files.items(), QUERY)
+    write_zip(tmp_path / "b.zip", files.items(), QUERY)
+    data = (tmp_path / "a.zip").read_bytes()
+    assert read_recipe(tmp_path / "a.zip") == read_recipe(data) == QUERY
+    assert data == (tmp_path / "b.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["stylegan-recipe.txt", *files]
+        assert all(entry.external_attr >> 16 == 0o644 for entry in archive.infolist())
+        assert {name: archive.read(name) for name in files} == files
+
+    def given_up():
+        yield "0.png", b""
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_zip(tmp_path / "a.zip", given_up(), "seed=1")
+    assert (tmp_path / "a.zip").read_bytes() == data
 
 
 def test_recipes_of_png_files_and_of_none(tmp_path):
