@@ -11,6 +11,8 @@ import gradio as gr
 
 from stylegan.model import Model
 from stylegan.recipe import Recipe
+from stylegan.tabs import interpolation
+from stylegan.tabs.interpolation import InterpolationTab
 from stylegan.tabs.link import Opened, open_address, open_file
 from stylegan.tabs.parts import notes_part
 from stylegan.tabs.seeds import SeedsTab
@@ -28,9 +30,11 @@ MONO_FONTS = ("ui-monospace", "Consolas", "monospace")
 
 TABS: dict[str, tuple[str, Callable[..., Tab]]] = {  # id in links -> label, class
     "seeds": ("Seeds", SeedsTab),
+    "walk": ("Interpolation", InterpolationTab),
 }
 SENDS = {  # how pictures are taken -> the tab that takes them
     "seeds": "seeds",
+    "keyframes": "walk",
 }
 
 
@@ -61,6 +65,7 @@ def build(session: Session) -> gr.Blocks:
             gr.HTML("<p>or drop it anywhere on this page</p>", apply_default_css=False)
         _Page(session, tabs, strip, model, notes).connect(page, places, opener)
         _add_endpoint(session)
+        interpolation.add_endpoint(session)
     page.queue(max_size=MAX_WAITING)
     return page
 

@@ -87,13 +87,14 @@ def saver_value(file: Path, count: int) -> dict[str, Any]:
     return {"file": file_value(file), "name": file.name, "count": count}
 
 
-def part(template: str, call: str, value: Any) -> gr.HTML:
+def part(template: str, call: str, value: Any, elem_id: str | None = None) -> gr.HTML:
     """A component of this template, run by the function `stylegan.call` of the page's scripts."""
     return gr.HTML(
         value=value,
         html_template=template,
         js_on_load=f"stylegan.{call};",
         apply_default_css=False,
+        elem_id=elem_id,
     )
 
 
