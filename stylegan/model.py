@@ -6,6 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +34,7 @@ from stylegan.stamp import grid
 from stylegan.walk import Walk
 
 MAX_BATCH = 16
+KEPT_WALKS = 4
 Stamped = TypeVar("Stamped", Recipe, Walk, Mix)
 
 BATCH_PIXELS = 1 << 20  # pixels drawn at once: 16 pictures of 256x256, one of 1024x1024
@@ -58,6 +60,7 @@ class Model:
         self.direction_notes = {name: notes.get(name, DirectionNote()) for name in self.directions}
         self.generator = generator
         self._lock = threading.Lock()
+        self._tracks = lru_cache(KEPT_WALKS)(self._find_tracks)  # asked for frame by frame
 
     @property
     def id(self) -> str:
@@ -142,15 +145,19 @@ class Model:
         """
         for recipe in recipes:
             self.check(recipe)
-        return self._draw(recipes)
+        return self._draw(recipes, self.batch)
 
-    def walk(self, walk: Walk, indices: Iterable[int] | None = None) -> Iterator[np.ndarray]:
+    def walk(
+        self, walk: Walk, indices: Iterable[int] | None = None, batch: int | None = None
+    ) -> Iterator[np.ndarray]:
         """The frames of a walk, uint8 [rows * H, columns * W, C], drawn batch by batch.
 
-        All of them, or those of `indices`; no more than a batch is held at once.
+        All of them, or those of `indices`; no more than a batch is held at once, of at most `batch`
+        pictures where others wait for the model.
         """
         tracks = self._tracks(walk)
-        return self._frames(tracks, walk, range(walk.total) if indices is None else indices)
+        indices = range(walk.total) if indices is None else indices
+        return self._frames(tracks, walk, indices, min(batch or self.batch, self.batch))
 
     def frame(self, walk: Walk, index: int) -> np.ndarray:
         """One frame of a walk, within one grey level of that in the clip."""
@@ -165,22 +172,23 @@ class Model:
         recipes = mix.recipes()
         return zip(recipes, self.draw(list(recipes.values())), strict=True)
 
-    def _tracks(self, walk: Walk) -> list[_Track]:
+    def _find_tracks(self, walk: Walk) -> list[_Track]:
         for keyframe in walk.keyframes:
             self.check(walk.still(keyframe))
         with torch.no_grad(), _exact(self.device):
             return [_Track(self, walk, keyframes) for keyframes in walk.tracks]
 
     def _frames(
-        self, tracks: Sequence[_Track], walk: Walk, indices: Iterable[int]
+        self, tracks: Sequence[_Track], walk: Walk, indices: Iterable[int], batch: int
     ) -> Iterator[np.ndarray]:
-        pictures = self._draw(track.recipe(walk.position(i)) for i in indices for track in tracks)
+        recipes = (track.recipe(walk.position(i)) for i in indices for track in tracks)
+        pictures = self._draw(recipes, batch)
         while places := list(islice(pictures, len(tracks))):
             yield grid(places, walk.grid[0])
 
-    def _draw(self, recipes: Iterable[Recipe]) -> Iterator[np.ndarray]:
+    def _draw(self, recipes: Iterable[Recipe], most: int) -> Iterator[np.ndarray]:
         for noise, alike in groupby(recipes, key=lambda recipe: recipe.noise):
-            while batch := list(islice(alike, self.batch)):
+            while batch := list(islice(alike, most)):
                 yield from self._batch(batch, noise)
 
     def _batch(self, recipes: Sequence[Recipe], noise: int | str) -> np.ndarray:

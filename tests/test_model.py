@@ -364,6 +364,25 @@ def test_pictures_of_a_long_walk_are_drawn_as_they_are_taken(model, monkeypatch)
     assert drawn == [16, 16]
     frames.close()
     assert len(list(model.walk(Walk((1, 2)), [0, 30, 60]))) == 3
+    drawn.clear()
+    walk = Walk(range(8), frames=2, grid=(2, 2))
+    assert len(list(model.walk(walk, batch=3))) == walk.total == 3
+    assert drawn == [3, 3, 3, 3], "others wait for no more than three"
+
+
+def test_a_walk_asked_for_frame_by_frame_finds_its_keyframes_once(model, monkeypatch):
+    asked = []
+    source = Model._source
+
+    def spy(model, keyframe, recipe):
+        asked.append(keyframe)
+        return source(model, keyframe, recipe)
+
+    monkeypatch.setattr(Model, "_source", spy)
+    walk = Walk((81, 82, 83), psi=0.3)
+    for index in (7, 8, 9):
+        model.frame_recipe(walk, index)
+    assert asked == [81, 82, 83]
 
 
 def test_walks_that_a_model_cannot_draw(model, tmp_path):
