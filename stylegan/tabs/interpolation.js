@@ -286,20 +286,25 @@
       show(value);
     }
 
+    const off = (part, on) => part.classList.toggle("sg-off", on);
+
     function show(value) {
       busy = value.state === "waiting" || value.state === "making";
       make.disabled = busy;
-      cancel.hidden = !busy;
-      bar.hidden = !busy;
+      off(cancel, !busy);
+      off(bar, !busy);
       if (value.done) bar.value = value.done / value.total;
       else bar.removeAttribute("value");
       said.textContent = value.state === "done" ? "" : value.words || "";
       const url = value.file ? value.file.url : "";
-      figure.hidden = !url;
-      video.hidden = !value.video;
-      image.hidden = !!value.video;
+      off(figure, !url);
+      off(video, !value.video);
+      off(image, !!value.video);
       if (!url || !value.video) video.removeAttribute("src");
-      else if (video.getAttribute("src") !== url) video.src = url;
+      else if (video.getAttribute("src") !== url) {
+        video.src = url;
+        if (!matchMedia("(prefers-reduced-motion: reduce)").matches) video.play().catch(() => {});
+      }
       put(image, !value.video && value.file ? value : null);
       if (!url) return;
       video.setAttribute("aria-label", value.alt);

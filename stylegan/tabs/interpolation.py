@@ -80,7 +80,7 @@ class InterpolationTab:
                 self._build_timeline()
                 self._build_share_row()
                 self._build_maker()
-            with gr.Column(scale=6, min_width=320):
+            with gr.Column(scale=6, min_width=320, elem_classes="sg-ways"):
                 self._build_keyframes()
                 self._build_times()
                 self._build_ways()
@@ -121,12 +121,12 @@ class InterpolationTab:
     def _build_share_row(self) -> None:
         with gr.Row(elem_classes="sg-share sg-thirds"):
             self.link = link_part()
-            self.save_frame = gr.Button("Save this frame", size="md")
-            self.save_strip = gr.Button("Save film strip", size="md")
+            self.save_frame = gr.Button("Save frame", size="md")
+            self.save_strip = gr.Button("Save strip", size="md")
         self.saver = saver_part()
 
     def _build_maker(self) -> None:
-        with gr.Group(elem_classes="sg-clip"):
+        with gr.Column(elem_classes="sg-clip"):
             self.kind = gr.Radio(
                 list(KINDS),
                 value=next(iter(KINDS)),
@@ -137,10 +137,10 @@ class InterpolationTab:
             self.maker = part(
                 '<div class="sg-maker"><div class="sg-do">'
                 '<button type="button" class="sg-main">Make the clip</button>'
-                '<button type="button" hidden>Cancel</button></div>'
-                '<progress max="1" aria-label="Frames drawn" hidden></progress>'
+                '<button type="button" class="sg-off">Cancel</button></div>'
+                '<progress class="sg-off" max="1" aria-label="Frames drawn"></progress>'
                 '<p class="sg-status" role="status"></p>'
-                '<figure hidden><video controls loop muted playsinline></video><img alt="">'
+                '<figure class="sg-off"><video controls loop muted playsinline></video><img alt="">'
                 "<figcaption></figcaption><a>Download</a></figure></div>",
                 "maker(element, props, trigger, watch)",
                 {},
@@ -168,7 +168,7 @@ class InterpolationTab:
 
     def _build_times(self) -> None:
         with gr.Row(elem_classes="sg-times"):
-            self.per = gr.Number(2, label="From one to the next", elem_id="sg-per", minimum=0)
+            self.per = gr.Number(2, label="Each way takes", elem_id="sg-per", minimum=0)
             self.unit = gr.Radio(
                 ["seconds", "frames"], value="seconds", label="Counted in", elem_id="sg-unit"
             )
