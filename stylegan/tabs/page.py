@@ -11,9 +11,10 @@ import gradio as gr
 
 from stylegan.model import Model
 from stylegan.recipe import Recipe
-from stylegan.tabs import interpolation
+from stylegan.tabs import interpolation, mixing
 from stylegan.tabs.interpolation import InterpolationTab
 from stylegan.tabs.link import Opened, open_address, open_file
+from stylegan.tabs.mixing import MixingTab
 from stylegan.tabs.parts import notes_part
 from stylegan.tabs.seeds import SeedsTab
 from stylegan.tabs.session import Session, in_words
@@ -31,10 +32,13 @@ MONO_FONTS = ("ui-monospace", "Consolas", "monospace")
 TABS: dict[str, tuple[str, Callable[..., Tab]]] = {  # id in links -> label, class
     "seeds": ("Seeds", SeedsTab),
     "walk": ("Interpolation", InterpolationTab),
+    "mix": ("Mixing", MixingTab),
 }
 SENDS = {  # how pictures are taken -> the tab that takes them
     "seeds": "seeds",
     "keyframes": "walk",
+    "rows": "mix",
+    "cols": "mix",
 }
 
 
@@ -66,6 +70,7 @@ def build(session: Session) -> gr.Blocks:
         _Page(session, tabs, strip, model, notes).connect(page, places, opener)
         _add_endpoint(session)
         interpolation.add_endpoint(session)
+        mixing.add_endpoint(session)
     page.queue(max_size=MAX_WAITING)
     return page
 
