@@ -272,6 +272,7 @@
 
   // A clip: {state, done, total, words, file, name, video, alt}
   function maker(element, props, trigger, watch) {
+    const block = element.closest(".block");
     const [make, cancel] = element.querySelectorAll("button");
     const bar = element.querySelector("progress");
     const said = element.querySelector(".sg-status");
@@ -322,6 +323,14 @@
       set({ state: "idle", words: "Cancelled; nothing was kept." });
       make.focus();
     };
+    // gradio writes a request's place in its queue beside the part that waits
+    new MutationObserver(() => {
+      const [, place, of] = /queue: (\d+)\/(\d+)/.exec(block.textContent) || [];
+      if (!place || props.value.state !== "waiting") return;
+      const text = `Waiting: number ${place} of ${of} in the queue`;
+      if (said.textContent !== text) said.textContent = text;
+    }).observe(block, { subtree: true, childList: true, characterData: true });
+
     watched(props, watch, (value) => {
       if (value.state === "idle" && busy) return; // another walk was opened; this one goes on
       show(value);

@@ -693,8 +693,12 @@ def _timeline(walk: Walk, at: int) -> dict[str, Any]:
 def _making(done: int, total: int, seconds: float) -> dict[str, Any]:
     words = f"{done} of {total} frames"
     if seconds > SURE_SEC and done:
-        words += f", about {max(1, round(seconds / done * (total - done)))} s left"
+        words += f", about {_lasting(seconds / done * (total - done))} left"
     return {"state": "making", "done": done, "total": total, "words": words}
+
+
+def _lasting(seconds: float) -> str:
+    return f"{max(1, round(seconds))} s" if seconds < 100 else f"{round(seconds / 60)} min"
 
 
 def _made(file: Path, walk: Walk, count: int) -> dict[str, Any]:
