@@ -10,6 +10,7 @@ window.stylegan = (() => {
   function watched(props, watch, show) {
     const safely = () => show(props.value || {});
     watch("value", safely);
+    addEventListener("sg-named", safely); // the visitor gave something a name of his own
     safely();
   }
 
@@ -25,9 +26,11 @@ window.stylegan = (() => {
     const image = element.querySelector("img");
     const caption = element.querySelector("figcaption");
     watched(props, watch, (value) => {
-      put(image, value.cell);
+      const m = new URLSearchParams(value.query).get("m");
+      const cell = value.cell && { ...value.cell, alt: stylegan.worded(value.cell.alt, m) };
+      put(image, cell);
       image.classList.toggle("crisp", value.crisp !== false);
-      caption.textContent = value.caption || "";
+      caption.textContent = stylegan.worded(value.caption, m);
     });
   }
 
@@ -75,7 +78,7 @@ window.stylegan = (() => {
         const button = group.children[i] || newCell();
         put(button.firstChild, cell);
         button.firstChild.classList.toggle("crisp", value.crisp !== false);
-        button.lastChild.textContent = cell.label || "";
+        button.lastChild.textContent = stylegan.worded(cell.label, value.m);
         button.disabled = !cell.file;
       });
       group.classList.toggle("none", !wanted.length);
