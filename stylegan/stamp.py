@@ -77,6 +77,17 @@ def film_strip(frames: Sequence[np.ndarray], factor: int | None = None) -> np.nd
     return enlarge(grid(frames, len(frames)), usual if factor is None else factor)
 
 
+def contact_sheet(pictures: Sequence[np.ndarray], side: int) -> np.ndarray:
+    """Pictures uint8 [S, S, C] of any sizes and kinds in a grid, each brought to `side` pixels."""
+    mode = "RGBA" if any(picture.shape[2] == 4 for picture in pictures) else "RGB"
+    tiles = []
+    for picture in pictures:
+        image = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
+        way = Image.Resampling.BOX if picture.shape[0] > side else Image.Resampling.NEAREST
+        tiles.append(np.asarray(image.convert(mode).resize((side, side), way)))
+    return grid(tiles)
+
+
 # Writing
 
 

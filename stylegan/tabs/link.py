@@ -15,6 +15,7 @@ from stylegan.links import names_something, read_link
 from stylegan.mix import Mix
 from stylegan.model import Model
 from stylegan.recipe import Recipe, RecipeError
+from stylegan.shelf import Shelf
 from stylegan.stamp import PAGE, StampError, read_png, read_recipe
 from stylegan.tabs.parts import link_part, saver_part, saver_value
 from stylegan.tabs.session import Session, in_words
@@ -33,11 +34,12 @@ Drawn = Callable[[Any], tuple[Recipe, Recipe | Mix]]  # view -> the recipe to dr
 class Opened:
     """What a visitor opened, with the model that will draw it, and what to say of it."""
 
-    value: Value
+    value: Value | Shelf
     model: Model
     notes: list[str]
     one: Recipe | None = None
-    """The picture of the value that stands out: of a table, the cell that was saved."""
+    """The picture of the value that stands out: of a table, the cell that was saved; of a shelf,
+    the first that can be drawn here."""
 
     @property
     def tab(self) -> str:
@@ -46,6 +48,8 @@ class Opened:
             return "walk"
         if isinstance(self.value, Mix):
             return "mix"
+        if isinstance(self.value, Shelf):
+            return "shelf"  # of the desk
         if self.value.t == "mix" and Mix.around(self.value) is None:
             return "seeds"  # mixed of more than a table has
         return self.value.t
@@ -74,6 +78,8 @@ def open_address(search: str, session: Session) -> Opened:
 def open_text(text: str, session: Session) -> Opened:
     """The value of a query string or a whole link. Errors are UserErrors."""
     value = read_link(text)
+    if isinstance(value, Shelf):
+        return _open_shelf(value, session)
     model, note = session.pick(value.m)
     try:
         _checked(value, model)
@@ -104,6 +110,25 @@ def open_file(path: str | Path, session: Session) -> Opened:
     return opened
 
 
+def _open_shelf(shelf: Shelf, session: Session) -> Opened:
+    """A shelf, some of whose pictures may be of models that are not here."""
+    refused, drawable, notes = "", [], []
+    for picture in shelf.pictures:
+        model, note = session.pick(picture.m)
+        notes += [note] if note and note not in notes else []
+        try:
+            model.check(picture)
+            drawable.append((picture, model))
+        except RecipeError as error:
+            refused = refused or str(error)
+    if not drawable:
+        raise RecipeError(f"no picture of this shelf can be drawn here: {refused}")
+    if missing := len(shelf.pictures) - len(drawable):
+        notes.append(f"{missing} of {len(shelf.pictures)} cannot be drawn here: {refused}.")
+    one, model = drawable[0]
+    return Opened(shelf, model, notes, one)
+
+
 def _checked(value: Value, model: Model) -> Value:
     for still in stills(value):
         model.check(still)
@@ -118,8 +143,12 @@ def stills(value: Value) -> list[Recipe]:
 
 
 def link_value(value: Value) -> dict[str, Any]:
-    """What `link_part` shows of a value that is stamped with its model."""
-    return {"query": value.to_query() if value.fits_link else "", "m": value.m}
+    """What `link_part` shows of a value that is stamped with its model; one too long for a link
+    has its text for going back to it."""
+    text = value.to_query()
+    if value.fits_link:
+        return {"query": text, "m": value.m}
+    return {"query": "", "text": text, "m": value.m}
 
 
 class ShareRow:
@@ -192,6 +221,10 @@ class ShareRow:
 def _sizes(side_px: int) -> Any:
     """The choice of sizes of a model's pictures."""
     factors = [k for k in FACTORS if k == 1 or side_px * k <= MAX_OFFERED_PX]
-    usual = max(k for k in factors if k == 1 or side_px * k <= USUAL_PX)
     choices = [(f"{side_px * k} px", k) for k in factors]
-    return gr.Dropdown(choices=choices, value=usual)
+    return gr.Dropdown(choices=choices, value=usual_factor(side_px))
+
+
+def usual_factor(side_px: int) -> int:
+    """By how much a picture is enlarged in a file, unless something else is chosen."""
+    return max(k for k in FACTORS if k == 1 or side_px * k <= USUAL_PX)

@@ -31,6 +31,7 @@ window.stylegan = (() => {
       put(image, cell);
       image.classList.toggle("crisp", value.crisp !== false);
       caption.textContent = stylegan.worded(value.caption, m);
+      stylegan.acts(element, value);
     });
   }
 
@@ -136,6 +137,7 @@ window.stylegan = (() => {
     watched(props, watch, (value) => {
       if (value.query === undefined) return; // nothing is drawn yet
       shown = true;
+      if (leads) stylegan.linked(element, value);
       button.disabled = !value.query;
       button.textContent = value.query ? usual : "Too long for a link";
       if (value.query === query) return;
@@ -207,5 +209,5 @@ window.stylegan = (() => {
     });
   }
 
-  return { watched, put, picture, cells, notes, link, turned, saver, dropping };
+  return { watched, put, copy, picture, cells, notes, link, turned, saver, dropping };
 })();

@@ -17,8 +17,11 @@ CRISP_BELOW_PX = 512  # smaller pictures are shown enlarged: squares, not blur
 
 
 def picture_part() -> gr.HTML:
-    """One large picture with a caption."""
-    template = '<figure class="sg-picture"><img alt=""><figcaption></figcaption></figure>'
+    """One large picture with a caption, and what can be done with it below."""
+    template = (
+        '<figure class="sg-picture"><img alt=""><figcaption></figcaption></figure>'
+        '<div class="sg-acts"></div>'
+    )
     return part(template, "picture(element, props, watch)", {})
 
 

@@ -47,6 +47,16 @@ class Tab(Protocol):
         """The value with pictures of other tabs added; `how` is one of the page's SENDS."""
 
 
+def said(recipe: Recipe) -> str:
+    """The recipe of one picture in few words."""
+    parts = ["a latent" if recipe.w is not None else f"seed {recipe.seed}"]
+    parts += [f"ψ {recipe.psi:g}"] if recipe.w is None else []
+    parts += [f"class {recipe.c}"] if recipe.c else []
+    parts += [f"rows {mix.first}-{mix.last} mixed in" for mix in recipe.mix]
+    parts += [f"{edit.direction} {edit.strength:+g}" for edit in recipe.e]
+    return " · ".join(parts)
+
+
 def source(picture: Recipe, target: Value, model: Model) -> int | str:
     """A picture as a keyframe, row or column: its seed where `target` draws that alike, or else
     the latent that it is drawn from, mixed and edited."""
