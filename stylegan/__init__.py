@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     from stylegan.mix import Mix
     from stylegan.model import Model, load
     from stylegan.recipe import Recipe, RecipeError
+    from stylegan.shelf import Shelf
     from stylegan.walk import Walk
 
-__all__ = ["Mix", "Model", "Recipe", "RecipeError", "UserError", "Walk", "load"]
+__all__ = ["Mix", "Model", "Recipe", "RecipeError", "Shelf", "UserError", "Walk", "load"]
 
 _HOMES = {  # loaded at first use (PEP 562), so that importing stylegan costs nothing
     "Mix": "stylegan.mix",
     "Model": "stylegan.model",
     "Recipe": "stylegan.recipe",
     "RecipeError": "stylegan.recipe",
+    "Shelf": "stylegan.shelf",
     "UserError": "stylegan.config",
     "Walk": "stylegan.walk",
     "load": "stylegan.model",

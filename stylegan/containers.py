@@ -1,4 +1,5 @@
-"""The comment inside an MP4, WebM or GIF file, found without decoding any of its pictures.
+"""The comment inside an MP4, WebM or GIF file, found without decoding any of its pictures, and the
+text file that a zip begins with.
 
 Only sizes and names are read, one bounded step after another; what is damaged has no comment.
 """
@@ -15,6 +16,7 @@ MAX_COMMENT_BYTES = (1 << 20) + 1024
 MAX_STEPS = 1 << 17
 
 EBML_HEAD = b"\x1a\x45\xdf\xa3"
+ZIP_HEAD = b"PK\x03\x04"
 _SEGMENT, _TAGS, _TAG, _SIMPLE_TAG = 0x18538067, 0x1254C367, 0x7373, 0x67C8
 _TAG_NAME, _TAG_STRING = 0x45A3, 0x4487
 
@@ -45,6 +47,25 @@ def read_comment(source: str | Path | bytes | BinaryIO) -> str | None:
             return None
         return None if data is None else data.decode()
     except (ValueError, struct.error, IndexError):
+        return None
+
+
+def first_member(file: BinaryIO, name: str) -> str | None:
+    """The text that a zip begins with, stored as it is under this name; None where there is none.
+
+    What else is in the zip, and its table of contents, is left alone (APPNOTE.TXT, 4.3.7).
+    """
+    head = _read(file, 0, 30)
+    if len(head) < 30 or head[:4] != ZIP_HEAD:
+        return None
+    flags, method, size, packed, chars, further = struct.unpack("<6xHH8xIIHH", head[:30])
+    stored = method == 0 and not flags & 0x09 and size == packed <= MAX_COMMENT_BYTES
+    if not stored or file.read(chars) != name.encode():
+        return None
+    data = _read(file, 30 + chars + further, size)
+    try:
+        return data.decode() if len(data) == size else None
+    except ValueError:
         return None
 
 

@@ -1,4 +1,4 @@
-"""Any link: a still picture, a walk or a table, told apart by its names."""
+"""Any link: a still picture, a walk, a table or a shelf, told apart by its names."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ from stylegan.mix import Mix
 from stylegan.query import raw_pairs
 from stylegan.recipe import NAMES as RECIPE_NAMES
 from stylegan.recipe import Recipe
+from stylegan.shelf import NAMES as SHELF_NAMES
+from stylegan.shelf import Shelf
 from stylegan.walk import NAMES as WALK_NAMES
 from stylegan.walk import Walk
 
-_NAMES = RECIPE_NAMES | WALK_NAMES | MIX_NAMES
+_NAMES = RECIPE_NAMES | WALK_NAMES | MIX_NAMES | SHELF_NAMES
 
 
-def read_link(text: str, strict: bool = False) -> Recipe | Walk | Mix:
+def read_link(text: str, strict: bool = False) -> Recipe | Walk | Mix | Shelf:
     """The value of a query string or a whole share link.
 
-    t=walk is a walk. t=mix is a table, unless it has the names of a still: then it is one cell.
+    t=walk is a walk, t=shelf a shelf. t=mix is a table, unless it has the names of a still: then
+    it is one cell.
     """
     names = dict(raw_pairs(text))
     if names.get("t") == "walk":
         return Walk.from_query(text, strict)
+    if names.get("t") == "shelf":
+        return Shelf.from_query(text, strict)
     cell = names.keys() & {"seed", "w", "mix", "e", "n"}
     if names.get("t") == "mix" and (names.keys() & {"row", "col", "layers"} or not cell):
         return Mix.from_query(text, strict)

@@ -110,6 +110,18 @@ class Mix:
         same = {name: getattr(self, name) for name in ("psi", "cut", "c", "noise", "m", "x")}
         return Recipe(**which, **same)
 
+    @classmethod
+    def around(cls, cell: Recipe) -> Mix | None:
+        """The table of one row and one column whose cell has a recipe's picture, if there is one:
+        all that is mixed in comes from one source, and nothing is edited."""
+        sources = {mix.source for mix in cell.mix}
+        if len(sources) != 1 or cell.e or cell.n != 1:
+            return None
+        layers = {row for mix in cell.mix for row in range(mix.first, mix.last + 1)}
+        same = {name: getattr(cell, name) for name in ("psi", "cut", "c", "noise", "m")}
+        own = cell.seed if cell.w is None else cell.w
+        return cls((own,), tuple(sources), tuple(layers), **same)
+
     def recipes(self) -> dict[tuple[int | None, int | None], Recipe]:
         """All pictures by (row, col), line by line: (None, col) is a column's own, (row, None) a
         row's."""
@@ -121,6 +133,11 @@ class Mix:
             for j in range(len(self.cols)):
                 table[i, j] = self.cell(i, j)
         return table
+
+
+def source_name(source: int | str) -> str:
+    """A seed, or a latent by its first letters, as labels name it."""
+    return f"seed {source}" if isinstance(source, int) else f"latent {source[:6]}"
 
 
 # Layers
@@ -154,6 +171,12 @@ def runs(layers: Iterable[int]) -> list[tuple[int, int]]:
 def layers_text(layers: Iterable[int]) -> str:
     """Rows as text, as in 0-3,6."""
     return ",".join(f"{a}-{b}" if b > a else f"{a}" for a, b in runs(layers))
+
+
+def sides_text(config: NetworkConfig, layers: Iterable[int]) -> str:
+    """Sides in pixels of the layers that rows act on first, as in 4-16 px."""
+    parts = [(layer_side(config, a), layer_side(config, b)) for a, b in runs(layers)]
+    return ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in parts) + " px"
 
 
 def read_layers(text: str) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,11 +18,13 @@ from torch import Tensor
 
 from stylegan.attachment import Attachment
 from stylegan.checkpoint import (
+    DIRECTIONS,
     ENCODER,
+    DirectionNote,
+    load_directions,
     load_discriminator,
     load_encoder,
     load_generator,
-    load_tensors,
     read_config,
     revision,
 )
@@ -37,8 +40,8 @@ from stylegan.recipe import Recipe, RecipeError, pack_latent, unpack_latent
 from stylegan.stamp import grid
 from stylegan.walk import Walk
 
-DIRECTIONS = "directions.safetensors"
 MAX_BATCH = 16
+KEPT_WALKS = 4
 Stamped = TypeVar("Stamped", Recipe, Walk, Mix)
 
 BATCH_PIXELS = 1 << 20  # pixels drawn at once: 16 pictures of 256x256, one of 1024x1024
@@ -54,6 +57,7 @@ class Model:
         generator: Generator,
         training: dict[str, Any] | None = None,
         directions: dict[str, Tensor] | None = None,
+        direction_notes: dict[str, DirectionNote] | None = None,
         folder: Path | None = None,
     ) -> None:
         """`directions` maps names to steps [w_dim] or [num_ws, w_dim] one deviation long; `folder`
@@ -61,11 +65,14 @@ class Model:
         self.name, self.revision = name, revision
         self.training = training or {}
         self.directions = directions or {}
+        notes = direction_notes or {}
+        self.direction_notes = {name: notes.get(name, DirectionNote()) for name in self.directions}
         self.generator = generator
         self.folder = folder
         self._lock = threading.Lock()
         self._others: dict[str, Discriminator | Encoder] = {}
         self._attached: dict[str, tuple[list[Tensor], Synthesis]] = {}
+        self._tracks = lru_cache(KEPT_WALKS)(self._find_tracks)  # asked for frame by frame
 
     @property
     def id(self) -> str:
@@ -132,6 +139,7 @@ class Model:
         model = copy.copy(self)
         drawn_with = noise, attachment.tuned(self.generator.synthesis)
         model._attached = self._attached | {attachment.key: drawn_with}
+        model._tracks = lru_cache(KEPT_WALKS)(model._find_tracks)
         return model
 
     def labels(self, c: int, n: int) -> Tensor | None:
@@ -199,15 +207,19 @@ class Model:
         """
         for recipe in recipes:
             self.check(recipe)
-        return self._draw(recipes)
+        return self._draw(recipes, self.batch)
 
-    def walk(self, walk: Walk, indices: Iterable[int] | None = None) -> Iterator[np.ndarray]:
+    def walk(
+        self, walk: Walk, indices: Iterable[int] | None = None, batch: int | None = None
+    ) -> Iterator[np.ndarray]:
         """The frames of a walk, uint8 [rows * H, columns * W, C], drawn batch by batch.
 
-        All of them, or those of `indices`; no more than a batch is held at once.
+        All of them, or those of `indices`; no more than a batch is held at once, of at most `batch`
+        pictures where others wait for the model.
         """
         tracks = self._tracks(walk)
-        return self._frames(tracks, walk, range(walk.total) if indices is None else indices)
+        indices = range(walk.total) if indices is None else indices
+        return self._frames(tracks, walk, indices, min(batch or self.batch, self.batch))
 
     def frame(self, walk: Walk, index: int) -> np.ndarray:
         """One frame of a walk, within one grey level of that in the clip."""
@@ -222,22 +234,23 @@ class Model:
         recipes = mix.recipes()
         return zip(recipes, self.draw(list(recipes.values())), strict=True)
 
-    def _tracks(self, walk: Walk) -> list[_Track]:
+    def _find_tracks(self, walk: Walk) -> list[_Track]:
         for keyframe in walk.keyframes:
             self.check(walk.still(keyframe))
         with torch.no_grad(), exact(self.device):
             return [_Track(self, walk, keyframes) for keyframes in walk.tracks]
 
     def _frames(
-        self, tracks: Sequence[_Track], walk: Walk, indices: Iterable[int]
+        self, tracks: Sequence[_Track], walk: Walk, indices: Iterable[int], batch: int
     ) -> Iterator[np.ndarray]:
-        pictures = self._draw(track.recipe(walk.position(i)) for i in indices for track in tracks)
+        recipes = (track.recipe(walk.position(i)) for i in indices for track in tracks)
+        pictures = self._draw(recipes, batch)
         while places := list(islice(pictures, len(tracks))):
             yield grid(places, walk.grid[0])
 
-    def _draw(self, recipes: Iterable[Recipe]) -> Iterator[np.ndarray]:
+    def _draw(self, recipes: Iterable[Recipe], most: int) -> Iterator[np.ndarray]:
         for (noise, x), alike in groupby(recipes, key=lambda recipe: (recipe.noise, recipe.x)):
-            while batch := list(islice(alike, self.batch)):
+            while batch := list(islice(alike, most)):
                 yield from self._batch(batch, noise, x)
 
     def _batch(self, recipes: Sequence[Recipe], noise: int | str, x: str | None) -> np.ndarray:
@@ -325,11 +338,12 @@ def load(path_or_id: str | Path, device: str | torch.device = "cpu") -> Model:
     place = find_device(device)
     generator = load_generator(folder, place)
     _, training = read_config(folder)
-    directions = {}
+    steps, notes = {}, {}
     if (folder / DIRECTIONS).is_file():
-        directions = _directions(folder / DIRECTIONS, generator.config, place)
+        steps, notes = load_directions(folder / DIRECTIONS, generator.config)
+    steps = {name: step.to(place) for name, step in steps.items()}
     name = folder.resolve().name
-    return Model(name, revision(folder), generator, training, directions, folder)
+    return Model(name, revision(folder), generator, training, steps, notes, folder)
 
 
 def find_device(name: str | torch.device = "auto") -> torch.device:
@@ -348,18 +362,6 @@ def find_device(name: str | torch.device = "auto") -> torch.device:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"device {name} cannot be used here: {reason}") from error
     return device
-
-
-def _directions(path: Path, config: NetworkConfig, device: torch.device) -> dict[str, Tensor]:
-    shapes = ((config.w_dim,), (config.num_ws, config.w_dim))
-    directions = load_tensors(path)
-    for name, step in directions.items():
-        if tuple(step.shape) not in shapes or not torch.isfinite(step).all():
-            raise UserError(
-                f"{path}: {name} is not {config.w_dim}, or {config.num_ws} x {config.w_dim}, "
-                "finite numbers"
-            )
-    return {name: step.float().to(device) for name, step in directions.items()}
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from stylegan.config import NetworkConfig
-from stylegan.mix import Mix, layer_side, layers_text, runs
+from stylegan.mix import Mix, layers_text, sides_text, source_name
 from stylegan.pictures import flatten
 from stylegan.stamp import MAX_SIDE_PX, StampError, enlarge
 
@@ -24,6 +24,11 @@ def cell_factor(config: NetworkConfig, mix: Mix, factor: int | None = None) -> i
     side = config.resolution
     factor = max(1, CELL_PX // side) if factor is None else factor
     most = (MAX_SIDE_PX - 2 * MAX_LABEL_PX) // (side * (1 + max(len(mix.rows), len(mix.cols))))
+    if most < 1:
+        rows, cols = len(mix.rows), len(mix.cols)
+        raise StampError(
+            f"a table of {rows} x {cols} pictures of {side} pixels does not fit one file"
+        )
     if not 1 <= factor <= most:
         raise StampError(f"cells of {side} pixels are enlarged by 1 to {most}, not {factor}")
     return factor
@@ -48,11 +53,11 @@ def draw_sheet(
     for (row, col), picture in pictures:
         sheet.paste(_rgb(enlarge(picture, factor)), (start(col), start(row)))
     for j, source in enumerate(mix.cols):
-        sheet.paste(_text(_name(source), side, label), (start(j), 0))
+        sheet.paste(_text(source_name(source), side, label), (start(j), 0))
     for i, source in enumerate(mix.rows):
-        sheet.paste(_text(_name(source), side, label).rotate(90, expand=True), (0, start(i)))
+        sheet.paste(_text(source_name(source), side, label).rotate(90, expand=True), (0, start(i)))
     line = min(label, side // 3)
-    corner = (f"layers {layers_text(mix.layers)}", "of the columns", _sides(mix, config))
+    corner = (f"layers {layers_text(mix.layers)}", "of the columns", sides_text(config, mix.layers))
     for i, words in enumerate(corner):
         top = label + (side - 3 * line) // 2 + i * line
         sheet.paste(_text(words, side, line), (label, top))
@@ -62,17 +67,6 @@ def draw_sheet(
 def _label_px(side: int) -> int:
     """Height of a line of text."""
     return max(12, min(MAX_LABEL_PX, side // 6))
-
-
-def _sides(mix: Mix, config: NetworkConfig) -> str:
-    """Sides in pixels of the layers that are mixed, as in 4-16 px."""
-    parts = [(layer_side(config, a), layer_side(config, b)) for a, b in runs(mix.layers)]
-    return ", ".join(f"{a}-{b}" if b > a else f"{a}" for a, b in parts) + " px"
-
-
-def _name(source: int | str) -> str:
-    """A seed, or a latent by its first letters."""
-    return f"seed {source}" if isinstance(source, int) else f"latent {source[:6]}"
 
 
 def _text(words: str, width: int, height: int) -> Image.Image:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import math
 import struct
+import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -17,14 +18,17 @@ from PIL.PngImagePlugin import PngInfo
 
 from stylegan.atomic import replacing_file
 from stylegan.config import UserError
-from stylegan.containers import is_clip, read_comment
+from stylegan.containers import ZIP_HEAD, first_member, is_clip, read_comment
 from stylegan.query import MAX_QUERY_CHARS
 
 KEY = "stylegan-recipe"
 PAGE = "stylegan-page"
 ATTACHED = b"sgAT"  # ancillary, private, and not to be copied when pixels are changed (PNG, 5.4)
+IN_ZIP = f"{KEY}.txt"  # what a zip begins with
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIDE_PX = 16384
+STRIP_FRAMES = 10
+STRIP_PX = 128  # small frames of a film strip are enlarged to about this height
 MAX_CHUNKS = 1 << 20
 MAX_TEXT_BYTES = MAX_QUERY_CHARS + 1024
 MAX_ATTACHMENT_BYTES = 16 << 20
@@ -61,6 +65,29 @@ def grid(pictures: Sequence[np.ndarray], columns: int | None = None) -> np.ndarr
     for i, picture in enumerate(pictures):
         sheet[divmod(i, columns)] = picture
     return sheet.swapaxes(1, 2).reshape(rows * height, columns * width, channels)
+
+
+def strip_length(width: int) -> int:
+    """How many frames of this width in pixels a film strip shows at most."""
+    return max(1, min(STRIP_FRAMES, MAX_SIDE_PX // width))
+
+
+def film_strip(frames: Sequence[np.ndarray], factor: int | None = None) -> np.ndarray:
+    """Frames [H, W, C] in a row; small ones are enlarged to about 128 pixels unless told."""
+    height, width = frames[0].shape[:2]
+    usual = max(1, min(STRIP_PX // height, MAX_SIDE_PX // (width * len(frames))))
+    return enlarge(grid(frames, len(frames)), usual if factor is None else factor)
+
+
+def contact_sheet(pictures: Sequence[np.ndarray], side: int) -> np.ndarray:
+    """Pictures uint8 [S, S, C] of any sizes and kinds in a grid, each brought to `side` pixels."""
+    mode = "RGBA" if any(picture.shape[2] == 4 for picture in pictures) else "RGB"
+    tiles = []
+    for picture in pictures:
+        image = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
+        way = Image.Resampling.BOX if picture.shape[0] > side else Image.Resampling.NEAREST
+        tiles.append(np.asarray(image.convert(mode).resize((side, side), way)))
+    return grid(tiles)
 
 
 # Writing
@@ -102,6 +129,23 @@ def write_png(
         beside.write_bytes(data)
 
 
+def write_zip(target: str | Path, files: Iterable[tuple[str, bytes]], query: str) -> None:
+    """A zip of named files that begins with the text of all of them, whole or not at all.
+
+    The same files give the same bytes.
+    """
+    with replacing_file(target) as beside, zipfile.ZipFile(beside, "w") as archive:
+        archive.writestr(_entry(IN_ZIP), query)
+        for name, data in files:
+            archive.writestr(_entry(name), data)
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name)  # PNG files are packed already
+    entry.external_attr = 0o644 << 16
+    return entry
+
+
 # Reading: chunk by chunk, so that no pixel of a foreign file is ever decoded
 
 
@@ -127,7 +171,7 @@ def clip_comment(query: str) -> str:
 
 
 def read_recipe(source: Source) -> str | None:
-    """The recipe's text in a PNG or in a clip (MP4, WebM, GIF); None where it carries none."""
+    """The recipe's text in a PNG, a clip (MP4, WebM, GIF) or a zip; None where it carries none."""
     if isinstance(source, bytes):
         source = io.BytesIO(source)
     if isinstance(source, (str, Path)):
@@ -135,6 +179,8 @@ def read_recipe(source: Source) -> str | None:
             return read_recipe(file)
     head = source.read(12)
     source.seek(0)
+    if head[:4] == ZIP_HEAD:
+        return first_member(source, IN_ZIP)
     if not is_clip(head):
         return read_png(source)
     mark, _, query = (read_comment(source) or "").partition(":")

@@ -80,6 +80,10 @@ def clip_factor(height: int, width: int, enlarge: int | None = None) -> int:
     if factor % 2 and (height % 2 or width % 2):
         factor += 1
     most = MAX_SIDE_PX // max(height, width)
+    if not most:
+        raise VideoError(
+            f"frames of {width} x {height} pixels: a clip has at most {MAX_SIDE_PX} a side"
+        )
     if not 1 <= factor <= most:
         raise VideoError(f"frames of {width} x {height} are enlarged by 1 to {most}, not {factor}")
     return factor

@@ -1,5 +1,6 @@
 import io
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from stylegan.containers import (
     MAX_COMMENT_BYTES,
     MAX_STEPS,
+    first_member,
     is_clip,
     read_comment,
     with_gif_comment,
@@ -52,6 +54,32 @@ def test_other_files_have_none():
     for data in (b"", b"GIF", b"\x89PNG\r\n\x1a\n", b"hello" * 100, bytes(1000)):
         assert read_comment(data) is None
     assert not is_clip(b"") and not is_clip(b"\x89PNG\r\n\x1a\n")
+
+
+def zipped(name, text, pack=zipfile.ZIP_STORED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", pack) as archive:
+        archive.writestr(name, text)
+        archive.writestr("b.txt", b"more")
+    return file
+
+
+def test_the_text_that_a_zip_begins_with():
+    assert first_member(zipped("a.txt", TEXT), "a.txt") == TEXT
+    assert first_member(zipped("a.txt", ""), "a.txt") == ""
+    assert first_member(zipped("c.txt", TEXT), "a.txt") is None
+    assert first_member(zipped("a.txt", TEXT * 99, zipfile.ZIP_DEFLATED), "a.txt") is None
+    assert first_member(zipped("a.txt", b"\xff\xfe"), "a.txt") is None
+    assert first_member(zipped("a.txt", bytes(MAX_COMMENT_BYTES + 1)), "a.txt") is None
+
+
+@settings(deadline=None)
+@given(st.integers(0, 120), st.binary(max_size=40))
+def test_a_damaged_zip(cut, junk):
+    data = zipped("a.txt", TEXT).getvalue()
+    found = first_member(io.BytesIO(data[:cut] + junk), "a.txt")
+    assert found is None or isinstance(found, str)
+    assert first_member(io.BytesIO(junk), "a.txt") is None
 
 
 def test_a_gif_by_another_program():

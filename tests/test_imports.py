@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[1]
 ROWS = """
 config atomic chance containers distributed extras fetch video
 networks
-pictures data prepare doctor checkpoint latents query latent_files recipe walk mix links stamp
-attachment features
-model sheet distances evaluate directions projector publish importers exporters
+pictures data prepare doctor checkpoint latents query latent_files recipe walk mix shelf links
+stamp attachment features
+model sheet distances evaluate attributes directions finding projector publish importers exporters
 """
 ALL = ROWS.split()
 DRAWING = [name for name in ALL if name != "importers"]

@@ -12,12 +12,13 @@ from stylegan.mix import Mix
 from stylegan.model import load
 from stylegan.query import RecipeError
 from stylegan.recipe import Recipe
+from stylegan.shelf import Shelf
 from stylegan.stamp import grid, read_png
 from stylegan.walk import Walk
 
 LINKS = Path(__file__).parent / "links"
 AGES = json.loads((LINKS / "links.json").read_text())  # still pictures
-SHEETS = json.loads((LINKS / "sheets.json").read_text())  # walks and tables
+SHEETS = json.loads((LINKS / "sheets.json").read_text())  # walks, tables and shelves
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +44,15 @@ def test_a_link_gives_its_picture_back(model, entry):
 
 
 @pytest.mark.parametrize("entry", SHEETS, ids=[entry["picture"] for entry in SHEETS])
-def test_a_link_gives_its_walk_or_table_back(model, entry):
-    """A walk's frames stand below each other, a table's pictures beside each other."""
+def test_a_link_gives_its_walk_table_or_shelf_back(model, entry):
+    """A walk's frames stand below each other, other pictures beside each other."""
     value = read_link(entry["link"], strict=True)
     if isinstance(value, Walk):
         drawn = grid(list(model.walk(value)), 1)
     else:
-        pictures = [picture for _, picture in model.table(value)]
+        shelf = isinstance(value, Shelf)
+        every = [model.render(picture) for picture in value.pictures] if shelf else []
+        pictures = every or [picture for _, picture in model.table(value)]
         drawn = grid(pictures, len(pictures))
     with Image.open(LINKS / entry["picture"]) as image:
         expected = np.asarray(image)
@@ -77,6 +80,7 @@ def test_still_pictures_are_told_from_walks_and_tables(entry):
         ("t=mix&seed=1", Recipe(seed=1, t="mix")),
         (Mix().cell(0, 0).to_query(), Mix().cell(0, 0)),
         (Mix().source(0).to_query(), Mix().source(0)),
+        ("t=shelf&p=seed=7&p=", Shelf((Recipe(seed=7), Recipe()))),
     ],
 )
 def test_any_link_is_told_by_its_names(text, value):

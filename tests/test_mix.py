@@ -7,9 +7,18 @@ from hypothesis import strategies as st
 
 from stylegan.config import NetworkConfig
 from stylegan.latents import MAX_SEED
-from stylegan.mix import Mix, bands, layer_side, layers_text, read_layers, runs
+from stylegan.mix import (
+    Mix,
+    bands,
+    layer_side,
+    layers_text,
+    read_layers,
+    runs,
+    sides_text,
+    source_name,
+)
 from stylegan.query import RecipeError, pack_latent
-from stylegan.recipe import Recipe, RowMix
+from stylegan.recipe import Edit, Recipe, RowMix
 
 LATENT = pack_latent(np.linspace(-1, 1, 8))
 
@@ -152,3 +161,29 @@ def test_layers_as_text():
     assert runs([0, 1, 2, 5, 7, 8]) == [(0, 2), (5, 5), (7, 8)]
     assert layers_text([0, 1, 2, 5, 7, 8]) == "0-2,5,7-8"
     assert read_layers("0-2, 5,7-8") == (0, 1, 2, 5, 7, 8)
+
+
+@settings(deadline=None)
+@given(mixes)
+def test_the_table_around_a_cell_has_that_cell(mix):
+    cell = mix.cell(0, 0)
+    around = Mix.around(cell)
+    assert around == dataclasses.replace(mix, rows=mix.rows[:1], cols=mix.cols[:1])
+    assert around.cell(0, 0) == cell
+
+
+def test_pictures_of_no_table():
+    assert Mix.around(Recipe(seed=1)) is None
+    assert Mix.around(Recipe(seed=1, mix=[RowMix(2, 0, 1), RowMix(3, 2, 3)])) is None
+    assert Mix.around(Recipe(seed=1, mix=[RowMix(2, 0, 1)], n=2)) is None
+    assert Mix.around(Recipe(seed=1, mix=[RowMix(2, 0, 1)], e=[Edit("warmth", 1)])) is None
+    assert Mix.around(Recipe(seed=1, mix=[RowMix(2, 0, 1), RowMix(2, 1, 4)])).layers == tuple(
+        range(5)
+    )
+
+
+def test_words_for_labels():
+    config = NetworkConfig(resolution=64)
+    assert sides_text(config, (0, 1, 2, 3)) == "4-16 px"
+    assert sides_text(config, (0, 8, 9)) == "4, 64 px"
+    assert source_name(7) == "seed 7" and source_name(LATENT) == f"latent {LATENT[:6]}"

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 import stylegan
-from stylegan.checkpoint import CheckpointError, save_model
+from stylegan.checkpoint import CheckpointError, DirectionNote, save_directions, save_model
 from stylegan.config import NetworkConfig, UserError
 from stylegan.latents import MAX_SEED, slerp
 from stylegan.mix import Mix
@@ -219,6 +219,17 @@ def test_bad_directions_are_refused(tmp_path, step):
         load(folder)
 
 
+def test_directions_come_with_their_notes(tmp_path, model):
+    assert model.direction_notes == {"shape": DirectionNote(), "warmth": DirectionNote()}
+    folder = small(tmp_path)
+    note = DirectionNote("a smile", "labels", 0.9, (1, 2))
+    steps = {"smile": torch.ones(8), "age": torch.ones(4, 8)}
+    save_directions(folder / "directions.safetensors", steps, {"smile": note})
+    found = load(folder)
+    assert list(found.directions) == ["smile", "age"]
+    assert found.direction_notes == {"smile": note, "age": DirectionNote()}
+
+
 def test_what_is_no_folder_is_refused(tmp_path):
     for path, words in (
         ("user/absent@main", "there is no model folder user/absent@main"),
@@ -341,9 +352,9 @@ def test_pictures_of_a_long_walk_are_drawn_as_they_are_taken(model, monkeypatch)
     drawn = []
     batch = Model._batch
 
-    def spy(model, recipes, noise):
+    def spy(model, recipes, noise, x):
         drawn.append(len(recipes))
-        return batch(model, recipes, noise)
+        return batch(model, recipes, noise, x)
 
     monkeypatch.setattr(Model, "_batch", spy)
     frames = model.walk(Walk(range(20), frames=3600))
@@ -353,6 +364,25 @@ def test_pictures_of_a_long_walk_are_drawn_as_they_are_taken(model, monkeypatch)
     assert drawn == [16, 16]
     frames.close()
     assert len(list(model.walk(Walk((1, 2)), [0, 30, 60]))) == 3
+    drawn.clear()
+    walk = Walk(range(8), frames=2, grid=(2, 2))
+    assert len(list(model.walk(walk, batch=3))) == walk.total == 3
+    assert drawn == [3, 3, 3, 3], "others wait for no more than three"
+
+
+def test_a_walk_asked_for_frame_by_frame_finds_its_keyframes_once(model, monkeypatch):
+    asked = []
+    source = Model._source
+
+    def spy(model, keyframe, recipe):
+        asked.append(keyframe)
+        return source(model, keyframe, recipe)
+
+    monkeypatch.setattr(Model, "_source", spy)
+    walk = Walk((81, 82, 83), psi=0.3)
+    for index in (7, 8, 9):
+        model.frame_recipe(walk, index)
+    assert asked == [81, 82, 83]
 
 
 def test_walks_that_a_model_cannot_draw(model, tmp_path):

@@ -48,5 +48,5 @@ def test_sizes():
     for factor in (0, 1000):
         with pytest.raises(StampError, match=f"cells of 64 pixels .* not {factor}"):
             cell_factor(config, MIX, factor)
-    with pytest.raises(StampError, match="enlarged by 1 to 0"):
+    with pytest.raises(StampError, match="32 x 32 pictures of 1024 pixels does not fit"):
         cell_factor(NetworkConfig(resolution=1024), Mix(range(32), range(32)))

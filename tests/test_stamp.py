@@ -1,6 +1,7 @@
 import io
 import os
 import struct
+import zipfile
 import zlib
 
 import numpy as np
@@ -16,12 +17,15 @@ from stylegan.stamp import (
     StampError,
     clip_comment,
     enlarge,
+    film_strip,
     grid,
     png_bytes,
     png_size,
     read_png,
     read_recipe,
+    strip_length,
     write_png,
+    write_zip,
 )
 from stylegan.video import write_clip
 
@@ -183,6 +187,23 @@ def test_grid_reads_by_rows():
     assert np.array_equal(grid(pictures[:1]), pictures[0])
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "count", "strip"),
+    [
+        (64, 64, 10, (128, 1280)),
+        (16, 48, 10, (128, 3840)),
+        (64, 1024, 10, (64, 10240)),
+        (1024, 4096, 4, (1024, 16384)),
+        (256, 16384, 1, (256, 16384)),
+    ],
+)
+def test_a_film_strip_of_any_frames_is_a_picture_that_can_be_written(height, width, count, strip):
+    assert strip_length(width) == count
+    frames = [picture(height, width, 1)] * count
+    assert film_strip(frames).shape[:2] == strip
+    assert film_strip(frames, 1).shape[:2] == (height, width * count)
+
+
 @pytest.mark.parametrize("kind", ["mp4", "webm", "gif"])
 def test_clips_carry_their_recipe(tmp_path, kind):
     path, frames = tmp_path / f"a.{kind}", [picture(16, 16, 3)] * 2
@@ -192,6 +213,28 @@ def test_clips_carry_their_recipe(tmp_path, kind):
     list(write_clip(path, frames, 5, "made elsewhere: seed=7", enlarge=1))
     assert read_recipe(path) is None
     assert read_recipe(data[:100]) is None
+
+
+def test_a_zip_carries_the_text_of_all_its_files(tmp_path):
+    files = {f"{i}.png": png_bytes(picture(4, 4, 3), f"seed={i}") for i in range(3)}
+    write_zip(tmp_path / "a.zip", files.items(), QUERY)
+    write_zip(tmp_path / "b.zip", files.items(), QUERY)
+    data = (tmp_path / "a.zip").read_bytes()
+    assert read_recipe(tmp_path / "a.zip") == read_recipe(data) == QUERY
+    assert data == (tmp_path / "b.zip").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["stylegan-recipe.txt", *files]
+        assert all(entry.external_attr >> 16 == 0o644 for entry in archive.infolist())
+        assert {name: archive.read(name) for name in files} == files
+
+    def given_up():
+        yield "0.png", b""
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_zip(tmp_path / "a.zip", given_up(), "seed=1")
+    assert (tmp_path / "a.zip").read_bytes() == data
 
 
 def test_recipes_of_png_files_and_of_none(tmp_path):

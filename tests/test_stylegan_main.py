@@ -12,9 +12,10 @@ from PIL import Image
 
 from stylegan import __main__ as program
 from stylegan.commands import parts
+from stylegan.links import read_link
 from stylegan.model import Model, load
 from stylegan.recipe import Recipe, pack_latent
-from stylegan.stamp import enlarge, grid, png_bytes, read_png
+from stylegan.stamp import enlarge, grid, png_bytes, read_png, write_zip
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests/links/tiny-16"
@@ -101,6 +102,30 @@ def test_n_pictures_into_a_folder(tmp_path):
         "seed00010.png",
     ]
     assert read_png(tmp_path / "seed00010.png") == f"m={ID}&seed=10"
+
+
+SHELF = f"t=shelf&m={ID}&p=seed=7;psi=0.5&p=seed=3;mix=9:0-1&p=t=edit;seed=7;e=warmth:2"
+
+
+def test_a_shelf_into_a_folder(tmp_path, capsys):
+    assert run(f"https://example.org/?{SHELF}", "-o", tmp_path / "p") == 0
+    out, err = capsys.readouterr()
+    assert out == f"{tmp_path}/p: 3 pictures and recipes.csv\n" and "note" not in err
+    model = load(TINY)
+    for i, recipe in enumerate(read_link(SHELF).pictures, 1):
+        assert read_png(tmp_path / f"p/00{i}.png") == recipe.to_query()
+        drawn = pixels(tmp_path / f"p/00{i}.png").astype(int)
+        assert np.abs(drawn - model.render(recipe)).max() <= 1
+    write_zip(tmp_path / "a.zip", [], SHELF)
+    assert run(tmp_path / "a.zip", "-o", tmp_path / "q") == 0
+    assert (tmp_path / "q/002.png").read_bytes() == (tmp_path / "p/002.png").read_bytes()
+    capsys.readouterr()
+    assert run("t=shelf&p=m=other@1;seed=1", "-o", tmp_path / "r") == 0
+    assert "note: the recipe is of other@1" in capsys.readouterr().err
+    assert "many files" in refusal(capsys, SHELF, "-o", tmp_path / "a.png")
+    assert "leave --seeds out" in refusal(capsys, SHELF, "-o", tmp_path, "--seeds", "1")
+    assert "picture 1 of the shelf" in refusal(capsys, "t=shelf&p=seed=x", "-o", tmp_path)
+    assert "classes" in refusal(capsys, "t=shelf&p=c=9", "-o", tmp_path)
 
 
 def test_a_second_run_draws_only_what_is_missing_or_other(tmp_path, monkeypatch):

@@ -103,6 +103,8 @@ def test_each_kind_of_link_belongs_to_its_tab(session):
         "?t=walk&seed=1-3&frames=5": "walk",
         "?t=mix&row=1,2&col=3": "mix",
         "?t=mix&seed=1&mix=3:0-1": "mix",
+        "?t=mix&seed=1&mix=3:0-1&mix=4:2-3": "seeds",
+        "?t=mix&seed=1&mix=3:0-1&e=warmth:1": "seeds",
     }
     for search, tab in tabs.items():
         opened = open_address(search, session)
@@ -145,6 +147,15 @@ def test_a_saved_picture_brings_its_page_back(session, tmp_path):
     page = session.first.stamped(Recipe(seed=4, psi=0.3, noise=6, n=9))
     path = stamped(tmp_path / "a.png", session, Recipe(seed=4, psi=0.3, noise=6), page)
     assert open_file(path, session).value == page
+
+
+def test_a_saved_cell_brings_its_table_back(session, tmp_path):
+    table = session.first.stamped(Mix((1, 2), (3, 4), (0, 1, 4), psi=0.3))
+    for one in (table.cell(1, 0), table.source(4)):
+        opened = open_file(stamped(tmp_path / "a.png", session, one, table), session)
+        assert (opened.value, opened.one, opened.tab) == (table, one, "mix")
+    other = stamped(tmp_path / "b.png", session, table.source(9), table)
+    assert open_file(other, session).value == table.source(9), "it is not in that table"
 
 
 def test_a_page_of_another_picture_is_not_believed(session, tmp_path):

@@ -138,6 +138,19 @@ def test_files_stay_below_their_limits(tmp_path):
     assert sorted(path.name for path in few.folder.iterdir()) == ["3", "4"]
 
 
+def test_a_file_written_by_others_is_kept_when_it_is_whole(tmp_path):
+    files = Files(tmp_path, most_bytes=100)
+    old = files.put("old/x.png", bytes(40))
+    with files.filling("clip/x.mp4") as path:
+        assert files.get("clip/x.mp4") is None
+        path.write_bytes(bytes(90))
+    assert files.get("clip/x.mp4") == path and not old.exists(), "its size counts"
+    for error in (KeyboardInterrupt, GeneratorExit):
+        with pytest.raises(error), files.filling("given-up/x.mp4"):
+            raise error
+    assert [path.name for path in tmp_path.iterdir()] == ["clip"]
+
+
 def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     files = Files(tmp_path)
 

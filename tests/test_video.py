@@ -101,6 +101,8 @@ def test_what_cannot_be_written(tmp_path, monkeypatch):
         next(write_clip(tmp_path / "a.mp4", [], 5))
     with pytest.raises(VideoError, match="enlarged by 1 to 512, not 0"):
         next(write_clip(tmp_path / "a.mp4", ramp(1, 16, 16), 5, enlarge=0))
+    with pytest.raises(VideoError, match="9000 x 20 pixels: a clip has at most 8192 a side"):
+        clip_factor(20, 9000)
     with pytest.raises(VideoError, match="frame 2 has another size"):
         list(write_clip(tmp_path / "a.mp4", [*ramp(1), *ramp(1, 32)], 5))
     with pytest.raises(VideoError, match="a comment of more than"):

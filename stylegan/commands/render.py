@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -26,7 +25,9 @@ from stylegan.commands.parts import (
 from stylegan.config import UserError
 from stylegan.latents import parse_seeds
 from stylegan.model import Model
+from stylegan.query import raw_pairs
 from stylegan.recipe import Recipe
+from stylegan.shelf import Shelf
 from stylegan.stamp import StampError, enlarge, grid, png_size, read_png, write_png
 
 RECIPES_FILE = "recipes.csv"
@@ -42,7 +43,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "recipe",
         nargs="?",
         default="",
-        help='a recipe such as "seed=7&psi=0.7", a whole share link, or a PNG that carries one',
+        help='a recipe such as "seed=7&psi=0.7", a whole share link, of a shelf too, '
+        "or a file that carries one",
     )
     command.add_argument(
         "-o",
@@ -64,7 +66,10 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def render(options: argparse.Namespace) -> int:
     """Draw one recipe, or one for each of many seeds."""
-    recipe = Recipe.from_query(query_of(options.recipe, "seed=7"), strict=True)
+    query = query_of(options.recipe, "seed=7")
+    if dict(raw_pairs(query)).get("t") == "shelf":
+        return _render_shelf(Shelf.from_query(query, strict=True), options)
+    recipe = Recipe.from_query(query, strict=True)
     recipes = recipe.singles()
     if options.seeds is not None:
         if recipe.w is not None or recipe.seed or recipe.n > 1:
@@ -83,7 +88,8 @@ def render(options: argparse.Namespace) -> int:
     model.check(recipe)
     note_model(recipe.m, model)
     if not one_file:
-        return _fill(out, model, recipes, options.enlarge)
+        files = {f"seed{each.seed:05d}.png": each for each in recipes}
+        return _fill(out, model, files, options.enlarge)
     query = model.stamped(recipe).to_query()
     sheet = enlarge(grid(model.render_many(recipe)), options.enlarge)
     write_png(out, sheet, query, attachment_of(options.recipe))
@@ -91,9 +97,25 @@ def render(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _fill(folder: Path, model: Model, recipes: Sequence[Recipe], factor: int) -> int:
+def _render_shelf(shelf: Shelf, options: argparse.Namespace) -> int:
+    """Draw each picture of a shelf, in order."""
+    out = Path(options.out)
+    if options.seeds is not None:
+        raise UserError("a shelf names its own pictures; leave --seeds out")
+    if is_png(out):
+        raise UserError(f"a shelf is many files; name a folder with -o, not {out}")
+    model = load_model(options)
+    for picture in shelf.pictures:
+        model.check(picture)
+    for wanted in dict.fromkeys(picture.m for picture in shelf.pictures):
+        note_model(wanted, model)
+    files = {f"{i:03d}.png": picture for i, picture in enumerate(shelf.pictures, 1)}
+    return _fill(out, model, files, options.enlarge)
+
+
+def _fill(folder: Path, model: Model, named: dict[str, Recipe], factor: int) -> int:
     """One PNG per recipe; what an earlier run has drawn is left as it is."""
-    files = {folder / f"seed{each.seed:05d}.png": each for each in recipes}
+    files = {folder / name: each for name, each in named.items()}
     queries = {path: model.stamped(each).to_query() for path, each in files.items()}
     side = model.config.resolution * factor
     todo = [path for path, query in queries.items() if not _is_drawn(path, query, side)]

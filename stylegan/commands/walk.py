@@ -24,12 +24,10 @@ from stylegan.commands.parts import (
 )
 from stylegan.config import UserError
 from stylegan.query import check_number, read_float, read_sources
-from stylegan.stamp import clip_comment, enlarge, grid, write_png
+from stylegan.stamp import STRIP_FRAMES, clip_comment, film_strip, strip_length, write_png
 from stylegan.video import clip_kind, write_clip
 from stylegan.walk import MAX_KEYFRAMES, Walk, keyframe_pairs
 
-STRIP_FRAMES = 10
-STRIP_PX = 128  # small frames are enlarged to about this side
 MAX_SECONDS = 3600
 VALUES = {
     "frames": "frames from each keyframe to the next (60)",
@@ -87,9 +85,9 @@ def walk(options: argparse.Namespace) -> int:
         for _ in work:
             bar.update()
     if options.strip is not None:
-        shown = list(model.walk(value, value.spread(STRIP_FRAMES)))
-        factor = options.enlarge or max(1, STRIP_PX // len(shown[0]))
-        write_png(options.strip, enlarge(grid(shown, len(shown)), factor), query)
+        count = strip_length(value.grid[0] * model.config.resolution)
+        shown = list(model.walk(value, value.spread(count)))
+        write_png(options.strip, film_strip(shown, options.enlarge), query)
     print(f"{out}: {query}")
     return DONE
 

@@ -15,6 +15,7 @@ from stylegan.links import names_something, read_link
 from stylegan.mix import Mix
 from stylegan.model import Model
 from stylegan.recipe import Recipe, RecipeError
+from stylegan.shelf import Shelf
 from stylegan.stamp import PAGE, StampError, read_png, read_recipe
 from stylegan.tabs.parts import link_part, saver_part, saver_value
 from stylegan.tabs.session import Session, in_words
@@ -26,23 +27,32 @@ USUAL_PX = 512
 LONG_PIXELS = 1 << 19  # drawing more than this takes seconds on a CPU
 
 Value = Recipe | Walk | Mix
-Drawn = Callable[[Any], tuple[Recipe, Recipe]]  # view -> the recipe to draw, and the page's own
+Drawn = Callable[[Any], tuple[Recipe, Recipe | Mix]]  # view -> the recipe to draw, the page's own
 
 
 @dataclass(frozen=True)
 class Opened:
     """What a visitor opened, with the model that will draw it, and what to say of it."""
 
-    value: Value
+    value: Value | Shelf
     model: Model
     notes: list[str]
+    one: Recipe | None = None
+    """The picture of the value that stands out: of a table, the cell that was saved; of a shelf,
+    the first that can be drawn here."""
 
     @property
     def tab(self) -> str:
         """Id of the tab that shows it, by the names of links."""
         if isinstance(self.value, Walk):
             return "walk"
-        return "mix" if isinstance(self.value, Mix) else self.value.t
+        if isinstance(self.value, Mix):
+            return "mix"
+        if isinstance(self.value, Shelf):
+            return "shelf"  # of the desk
+        if self.value.t == "mix" and Mix.around(self.value) is None:
+            return "seeds"  # mixed of more than a table has
+        return self.value.t
 
 
 def welcome(model: Model) -> Recipe:
@@ -68,10 +78,11 @@ def open_address(search: str, session: Session) -> Opened:
 def open_text(text: str, session: Session) -> Opened:
     """The value of a query string or a whole link. Errors are UserErrors."""
     value = read_link(text)
+    if isinstance(value, Shelf):
+        return _open_shelf(value, session)
     model, note = session.pick(value.m)
     try:
-        for still in stills(value):
-            model.check(still)
+        _checked(value, model)
     except RecipeError as error:
         if note:  # the model that is missing may well have had this
             error = RecipeError(f"it was made with {value.m}, which is not here, and {error}")
@@ -89,11 +100,39 @@ def open_file(path: str | Path, session: Session) -> Opened:
         raise StampError("this file carries no recipe, so it was not drawn here")
     opened = open_text(text, session)
     page = read_png(path, PAGE) if isinstance(opened.value, Recipe) else None
-    if page is not None:
-        view = read_link(page)
-        if isinstance(view, Recipe) and dataclasses.replace(view, n=opened.value.n) == opened.value:
-            return dataclasses.replace(opened, value=view)
+    if page is None:
+        return opened
+    view, one = read_link(page), opened.value
+    if isinstance(view, Recipe) and dataclasses.replace(view, n=one.n) == one:
+        return dataclasses.replace(opened, value=view)
+    if isinstance(view, Mix) and one in view.recipes().values():
+        return dataclasses.replace(opened, value=_checked(view, opened.model), one=one)
     return opened
+
+
+def _open_shelf(shelf: Shelf, session: Session) -> Opened:
+    """A shelf, some of whose pictures may be of models that are not here."""
+    refused, drawable, notes = "", [], []
+    for picture in shelf.pictures:
+        model, note = session.pick(picture.m)
+        notes += [note] if note and note not in notes else []
+        try:
+            model.check(picture)
+            drawable.append((picture, model))
+        except RecipeError as error:
+            refused = refused or str(error)
+    if not drawable:
+        raise RecipeError(f"no picture of this shelf can be drawn here: {refused}")
+    if missing := len(shelf.pictures) - len(drawable):
+        notes.append(f"{missing} of {len(shelf.pictures)} cannot be drawn here: {refused}.")
+    one, model = drawable[0]
+    return Opened(shelf, model, notes, one)
+
+
+def _checked(value: Value, model: Model) -> Value:
+    for still in stills(value):
+        model.check(still)
+    return value
 
 
 def stills(value: Value) -> list[Recipe]:
@@ -104,8 +143,12 @@ def stills(value: Value) -> list[Recipe]:
 
 
 def link_value(value: Value) -> dict[str, Any]:
-    """What `link_part` shows of a value that is stamped with its model."""
-    return {"query": value.to_query() if value.fits_link else "", "m": value.m}
+    """What `link_part` shows of a value that is stamped with its model; one too long for a link
+    has its text for going back to it."""
+    text = value.to_query()
+    if value.fits_link:
+        return {"query": text, "m": value.m}
+    return {"query": "", "text": text, "m": value.m}
 
 
 class ShareRow:
@@ -114,11 +157,16 @@ class ShareRow:
     The tab returns `update(...)` among its outputs; the address of the page follows.
     """
 
-    def __init__(self, session: Session, view: gr.State, drawn: Drawn) -> None:
-        """`view` is what the tab keeps for a visitor, and `drawn` finds the picture in it."""
+    def __init__(
+        self, session: Session, view: gr.State, drawn: Drawn, follows: bool = True
+    ) -> None:
+        """`view` is what the tab keeps for a visitor, and `drawn` finds the picture in it.
+
+        Without `follows` the page's address is another one: the picture is a part of the page.
+        """
         self.session, self.view = session, view
         with gr.Row(elem_classes="sg-share"):
-            self.link = link_part()
+            self.link = link_part(follows=follows)
             download = gr.Button("Download", size="md")
             self.factor = gr.Dropdown(
                 [("1x", 1)], value=1, label="Size", show_label=False, container=False
@@ -161,7 +209,7 @@ class ShareRow:
         m = link.get("m") if isinstance(link, dict) else None
         return m if isinstance(m, str) else None
 
-    def _save(self, recipe: Recipe, page: Recipe, factor: int) -> dict[str, Any]:
+    def _save(self, recipe: Recipe, page: Recipe | Mix, factor: int) -> dict[str, Any]:
         model, _ = self.session.pick(recipe.m)
         factor = min(factor, self.session.largest(model, recipe.n))
         if recipe.n * model.config.resolution**2 > LONG_PIXELS:
@@ -173,6 +221,10 @@ class ShareRow:
 def _sizes(side_px: int) -> Any:
     """The choice of sizes of a model's pictures."""
     factors = [k for k in FACTORS if k == 1 or side_px * k <= MAX_OFFERED_PX]
-    usual = max(k for k in factors if k == 1 or side_px * k <= USUAL_PX)
     choices = [(f"{side_px * k} px", k) for k in factors]
-    return gr.Dropdown(choices=choices, value=usual)
+    return gr.Dropdown(choices=choices, value=usual_factor(side_px))
+
+
+def usual_factor(side_px: int) -> int:
+    """By how much a picture is enlarged in a file, unless something else is chosen."""
+    return max(k for k in FACTORS if k == 1 or side_px * k <= USUAL_PX)

@@ -10,6 +10,7 @@ window.stylegan = (() => {
   function watched(props, watch, show) {
     const safely = () => show(props.value || {});
     watch("value", safely);
+    addEventListener("sg-named", safely); // the visitor gave something a name of his own
     safely();
   }
 
@@ -25,9 +26,12 @@ window.stylegan = (() => {
     const image = element.querySelector("img");
     const caption = element.querySelector("figcaption");
     watched(props, watch, (value) => {
-      put(image, value.cell);
+      const m = new URLSearchParams(value.query).get("m");
+      const cell = value.cell && { ...value.cell, alt: stylegan.worded(value.cell.alt, m) };
+      put(image, cell);
       image.classList.toggle("crisp", value.crisp !== false);
-      caption.textContent = value.caption || "";
+      caption.textContent = stylegan.worded(value.caption, m);
+      stylegan.acts(element, value);
     });
   }
 
@@ -75,7 +79,7 @@ window.stylegan = (() => {
         const button = group.children[i] || newCell();
         put(button.firstChild, cell);
         button.firstChild.classList.toggle("crisp", value.crisp !== false);
-        button.lastChild.textContent = cell.label || "";
+        button.lastChild.textContent = stylegan.worded(cell.label, value.m);
         button.disabled = !cell.file;
       });
       group.classList.toggle("none", !wanted.length);
@@ -97,9 +101,9 @@ window.stylegan = (() => {
     });
   }
 
-  // The share link: {query}, empty if too long. The address follows that of the tab in sight, also
-  // the address of the page around a Space.
-  function link(element, props, watch) {
+  // A share link: {query}, empty if too long. The address follows that of the tab in sight, also
+  // the address of the page around a Space; a link that does not lead is copied and no more.
+  function link(element, props, watch, leads) {
     const button = element.querySelector("button");
     const said = element.querySelector("output");
     const usual = button.textContent;
@@ -107,7 +111,7 @@ window.stylegan = (() => {
     let shown = false; // something was drawn
     let timer = 0;
     const address = () => location.origin + location.pathname + (query && "?" + query);
-    follows.push(follow);
+    if (leads) follows.push(follow);
 
     function follow() {
       clearTimeout(timer);
@@ -127,17 +131,18 @@ window.stylegan = (() => {
 
     button.onclick = async () => {
       if (!query) return;
-      follow();
-      say((await copy(address())) ? "Copied" : "See the address bar");
+      if (leads) follow();
+      say((await copy(address())) ? "Copied" : leads ? "See the address bar" : "Not allowed");
     };
     watched(props, watch, (value) => {
       if (value.query === undefined) return; // nothing is drawn yet
       shown = true;
+      if (leads) stylegan.linked(element, value);
       button.disabled = !value.query;
       button.textContent = value.query ? usual : "Too long for a link";
       if (value.query === query) return;
       query = value.query;
-      timer = timer || setTimeout(follow, ADDRESS_MS);
+      if (leads) timer = timer || setTimeout(follow, ADDRESS_MS);
     });
   }
 
@@ -204,5 +209,5 @@ window.stylegan = (() => {
     });
   }
 
-  return { watched, put, picture, cells, notes, link, turned, saver, dropping };
+  return { watched, put, copy, picture, cells, notes, link, turned, saver, dropping };
 })();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -9,9 +10,15 @@ from typing import Any
 
 import gradio as gr
 
+from stylegan.config import UserError
 from stylegan.model import Model
 from stylegan.recipe import Recipe
-from stylegan.tabs.link import Opened, open_address, open_file
+from stylegan.shelf import Shelf
+from stylegan.tabs import interpolation, mixing
+from stylegan.tabs.desk import Desk, read_asked, usable
+from stylegan.tabs.interpolation import InterpolationTab
+from stylegan.tabs.link import Opened, open_address, open_file, open_text
+from stylegan.tabs.mixing import MixingTab
 from stylegan.tabs.parts import notes_part
 from stylegan.tabs.seeds import SeedsTab
 from stylegan.tabs.session import Session, in_words
@@ -28,9 +35,14 @@ MONO_FONTS = ("ui-monospace", "Consolas", "monospace")
 
 TABS: dict[str, tuple[str, Callable[..., Tab]]] = {  # id in links -> label, class
     "seeds": ("Seeds", SeedsTab),
+    "walk": ("Interpolation", InterpolationTab),
+    "mix": ("Mixing", MixingTab),
 }
 SENDS = {  # how pictures are taken -> the tab that takes them
     "seeds": "seeds",
+    "keyframes": "walk",
+    "rows": "mix",
+    "cols": "mix",
 }
 
 
@@ -59,8 +71,11 @@ def build(session: Session) -> gr.Blocks:
         with gr.Row(elem_id=OPENER):
             opener = gr.UploadButton("Open a file saved here", size="sm", variant="secondary")
             gr.HTML("<p>or drop it anywhere on this page</p>", apply_default_css=False)
-        _Page(session, tabs, strip, model, notes).connect(page, places, opener)
+        desk = Desk(session, {how: id for how, id in SENDS.items() if id in TABS})
+        _Page(session, tabs, strip, model, notes, desk).connect(page, places, opener)
         _add_endpoint(session)
+        interpolation.add_endpoint(session)
+        mixing.add_endpoint(session)
     page.queue(max_size=MAX_WAITING)
     return page
 
@@ -114,9 +129,10 @@ class _Page:
         strip: gr.Tabs,
         model: gr.Dropdown,
         notes: gr.HTML,
+        desk: Desk,
     ) -> None:
         self.session, self.tabs, self.strip = session, tabs, strip
-        self.model, self.notes = model, notes
+        self.model, self.notes, self.desk = model, notes, desk
         self.current = gr.State(next(iter(tabs)))
 
     def connect(self, page: gr.Blocks, places: dict[str, gr.Tab], opener: gr.UploadButton) -> None:
@@ -126,11 +142,13 @@ class _Page:
             "concurrency_id": "show",
         }
         search = gr.Textbox(visible=False)
-        every = [self.strip, self.current, *_once(o for t in self.tabs.values() for o in t.outputs)]
+        every = [self.strip, self.current, self.desk.shared]
+        every += _once(part for tab in self.tabs.values() for part in tab.outputs)
         page.load(self._load, search, every, js="() => window.location.search", **quiet)
         opener.upload(self._upload, opener, every, **quiet)
         views = {self.model, self.current, *(tab.view for tab in self.tabs.values())}
         self.model.input(self._changed_model, views, every, **quiet)
+        self.desk.part.select(self._asked, views, every, trigger_mode="always_last", **quiet)
         for id, place in places.items():
             tab = self.tabs[id]
             outputs = [self.current, *tab.outputs]
@@ -145,7 +163,10 @@ class _Page:
 
     def _upload(self, path: str, request: gr.Request) -> Updates:
         try:
-            return self._open(open_file(path, self.session), request)
+            opened = open_file(path, self.session)
+            if isinstance(opened.value, Shelf):  # what is shown stays
+                return {**self.desk.shown(opened), self.notes: opened.notes}
+            return self._open(opened, request)
         except Exception as error:
             return {self.notes: [f"This file cannot be opened: {in_words(error)}"]}
         finally:
@@ -176,12 +197,37 @@ class _Page:
         except Exception as error:
             return {self.notes: [f"This cannot be drawn: {in_words(error)}"]}
 
+    def _asked(self, values: Updates, event: gr.EventData, request: gr.Request) -> Updates:
+        """Pictures of the desk are opened, or sent to a tab."""
+        try:
+            asked = read_asked(event._data)
+            if asked.action == "open":
+                return self._open(open_text(asked.queries[0], self.session), request)
+            tab = self.tabs.get(SENDS.get(asked.action))
+            if tab is None:
+                raise UserError("this page asks for a tab that is not here; reload it")
+            shown, _ = self.session.pick(values[self.model])
+            found = usable(asked.queries, self.session, shown)
+            value = tab.take(values[tab.view], found.pictures, asked.action, found.model)
+            return self._show(tab, Opened(value, found.model, found.notes), request)
+        except Exception as error:
+            return {self.notes: [f"This cannot be done: {in_words(error)}"]}
+
     def _leave(self, request: gr.Request) -> None:
-        self.session.turns.take(request.session_hash)  # what is still drawn for this visitor stops
+        self.desk.leave(request)
+        visitor = request.session_hash
+        for drawing in (visitor, *(f"{visitor}/{id}" for id in self.tabs)):
+            self.session.turns.take(drawing)  # what is still drawn for this visitor stops
 
     def _open(self, opened: Opened, request: gr.Request) -> Updates:
-        """Outputs that show what was opened in the tab that it belongs to."""
-        tab = self.tabs.get(opened.tab, self.tabs["seeds"])
+        """Outputs that show what was opened in the tab that it belongs to; of a shelf, its first
+        picture."""
+        if isinstance(opened.value, Shelf):
+            one = dataclasses.replace(opened, value=opened.one, one=None)
+            return {**self._open(one, request), **self.desk.shown(opened)}
+        return self._show(self.tabs.get(opened.tab, self.tabs["seeds"]), opened, request)
+
+    def _show(self, tab: Tab, opened: Opened, request: gr.Request) -> Updates:
         shown = tab.open(opened, request)
         return {**shown, self.strip: gr.Tabs(selected=tab.id), self.current: tab.id}
 

@@ -17,8 +17,11 @@ CRISP_BELOW_PX = 512  # smaller pictures are shown enlarged: squares, not blur
 
 
 def picture_part() -> gr.HTML:
-    """One large picture with a caption."""
-    template = '<figure class="sg-picture"><img alt=""><figcaption></figcaption></figure>'
+    """One large picture with a caption, and what can be done with it below."""
+    template = (
+        '<figure class="sg-picture"><img alt=""><figcaption></figcaption></figure>'
+        '<div class="sg-acts"></div>'
+    )
     return part(template, "picture(element, props, watch)", {})
 
 
@@ -68,13 +71,13 @@ def notes_part() -> gr.HTML:
     return part('<ul class="sg-notes" role="status"></ul>', "notes(element, props, watch)", [])
 
 
-def link_part() -> gr.HTML:
-    """Copies the link of {query: text}; the page's address follows it."""
+def link_part(words: str = "Copy link", follows: bool = True) -> gr.HTML:
+    """Copies the link of {query: text}; the page's address follows it, if it `follows`."""
     template = (
-        '<span class="sg-link"><button type="button">Copy link</button>'
+        f'<span class="sg-link"><button type="button">{words}</button>'
         '<output aria-live="polite"></output></span>'
     )
-    return part(template, "link(element, props, watch)", {})
+    return part(template, f"link(element, props, watch, {str(follows).lower()})", {})
 
 
 def saver_part() -> gr.HTML:
@@ -87,13 +90,14 @@ def saver_value(file: Path, count: int) -> dict[str, Any]:
     return {"file": file_value(file), "name": file.name, "count": count}
 
 
-def part(template: str, call: str, value: Any) -> gr.HTML:
+def part(template: str, call: str, value: Any, elem_id: str | None = None) -> gr.HTML:
     """A component of this template, run by the function `stylegan.call` of the page's scripts."""
     return gr.HTML(
         value=value,
         html_template=template,
         js_on_load=f"stylegan.{call};",
         apply_default_css=False,
+        elem_id=elem_id,
     )
 
 

@@ -17,7 +17,7 @@ from stylegan.recipe import MAX_PICTURES, Recipe
 from stylegan.tabs.link import Opened, ShareRow, Value, welcome
 from stylegan.tabs.parts import cells_part, cells_value, picture_part, picture_value
 from stylegan.tabs.session import Session, in_words
-from stylegan.tabs.tab import Updates
+from stylegan.tabs.tab import Updates, said
 
 LOW_PSI, HIGH_PSI = -0.5, 1.5
 STRIP = tuple(LOW_PSI + i * 0.25 for i in range(9))
@@ -257,13 +257,13 @@ class SeedsTab:
         if view is not None and view.first <= recipe.seed < view.first + recipe.n:
             first = view.first  # a picture of the grid was chosen: the others stay
         new = View(recipe, first, self.session.turns.take(request.session_hash))
-        file, said = self.session.picture(model, new.one, page=recipe), _said(recipe)
+        file, words = self.session.picture(model, new.one, page=recipe), said(recipe)
         return {
             self.view: new,
             self.picture: picture_value(
                 file,
-                f"Picture drawn by {model.name}: {said}",
-                said,
+                f"Picture drawn by {model.name}: {words}",
+                words,
                 model.config.resolution,
                 new.one.to_query(),
             ),
@@ -338,13 +338,3 @@ def _index(event: gr.EventData) -> int:
     """Which picture was chosen; what comes from a page can be anything."""
     index = event._data.get("index") if isinstance(event._data, dict) else None
     return index if isinstance(index, int) else -1
-
-
-def _said(recipe: Recipe) -> str:
-    """The recipe of one picture in few words."""
-    parts = ["a latent" if recipe.w is not None else f"seed {recipe.seed}"]
-    parts += [f"ψ {recipe.psi:g}"] if recipe.w is None else []
-    parts += [f"class {recipe.c}"] if recipe.c else []
-    parts += [f"rows {mix.first}-{mix.last} mixed in" for mix in recipe.mix]
-    parts += [f"{edit.direction} {edit.strength:+g}" for edit in recipe.e]
-    return " · ".join(parts)

@@ -11,12 +11,14 @@ import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
 import torch
 
 from stylegan.config import UserError
+from stylegan.mix import Mix
 from stylegan.model import Model, load
 from stylegan.recipe import Recipe
 from stylegan.stamp import enlarge, grid, png_bytes
@@ -92,12 +94,12 @@ class Session:
             ]
 
     def picture(
-        self, model: Model, recipe: Recipe, factor: int = 1, page: Recipe | None = None
+        self, model: Model, recipe: Recipe, factor: int = 1, page: Recipe | Mix | None = None
     ) -> Path:
         """The PNG file of a recipe, a grid where n > 1, with each pixel a square of `factor`.
 
         A single picture is drawn alone, so that it has the same bits each time. `page` is the
-        recipe of the page that it leaves.
+        recipe, or the table, of the page that it leaves.
         """
         around = None if page is None else _query(model, page)
         place = self._place(model, recipe, factor, "alone", around)
@@ -158,16 +160,35 @@ class Files:
         except OSError:
             beside.unlink(missing_ok=True)
             raise
+        self._count(path, len(data))
+        return path
+
+    @contextmanager
+    def filling(self, place: str) -> Iterator[Path]:
+        """The path of `place`, for a file too large to hold that others write there whole.
+
+        It is kept when the block ends well; what fails or is given up leaves nothing.
+        """
+        path = self.folder / place
+        path.parent.mkdir(exist_ok=True)
+        try:
+            yield path
+            self._count(path, path.stat().st_size)
+        finally:
+            with suppress(OSError):  # there is something in it
+                path.parent.rmdir()
+
+    def _count(self, path: Path, size: int) -> None:
+        """Take a file in, and let others go where it makes them too many."""
         with self._lock:
-            self._bytes += len(data) - self._sizes.pop(path, 0)
-            self._sizes[path] = len(data)
+            self._bytes += size - self._sizes.pop(path, 0)
+            self._sizes[path] = size
             while len(self._sizes) > 1 and (
                 self._bytes > self.most_bytes or len(self._sizes) > self.most
             ):
                 oldest, size = self._sizes.popitem(last=False)
                 self._bytes -= size
                 shutil.rmtree(oldest.parent, ignore_errors=True)
-        return path
 
 
 class Turns:
@@ -207,10 +228,14 @@ def in_words(error: Exception) -> str:
 
 def _in_turns(model: Model, recipes: Sequence[Recipe]) -> Iterator[list[Recipe]]:
     """So many at once that other visitors do not wait long for the model."""
-    step = max(1, min(model.batch, STEP_PIXELS // model.config.resolution**2))
-    todo = iter(recipes)
+    todo, step = iter(recipes), in_turn(model)
     while batch := list(islice(todo, step)):
         yield batch
+
+
+def in_turn(model: Model) -> int:
+    """How many pictures are drawn for one visitor before another gets a turn."""
+    return max(1, min(model.batch, STEP_PIXELS // model.config.resolution**2))
 
 
 def place(key: tuple, name: str) -> str:
@@ -231,5 +256,5 @@ def file_name(model: Model, recipe: Recipe, factor: int = 1) -> str:
     return plain_name(*parts) + ".png"
 
 
-def _query(model: Model, recipe: Recipe) -> str:
+def _query(model: Model, recipe: Recipe | Mix) -> str:
     return model.stamped(recipe).to_query()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import gradio as gr
+from torch import Tensor
 
 from stylegan.model import Model
 from stylegan.query import pack_latent
@@ -46,6 +47,16 @@ class Tab(Protocol):
         """The value with pictures of other tabs added; `how` is one of the page's SENDS."""
 
 
+def said(recipe: Recipe) -> str:
+    """The recipe of one picture in few words."""
+    parts = ["a latent" if recipe.w is not None else f"seed {recipe.seed}"]
+    parts += [f"ψ {recipe.psi:g}"] if recipe.w is None else []
+    parts += [f"class {recipe.c}"] if recipe.c else []
+    parts += [f"rows {mix.first}-{mix.last} mixed in" for mix in recipe.mix]
+    parts += [f"{edit.direction} {edit.strength:+g}" for edit in recipe.e]
+    return " · ".join(parts)
+
+
 def source(picture: Recipe, target: Value, model: Model) -> int | str:
     """A picture as a keyframe, row or column: its seed where `target` draws that alike, or else
     the latent that it is drawn from, mixed and edited."""
@@ -54,5 +65,10 @@ def source(picture: Recipe, target: Value, model: Model) -> int | str:
         return picture.seed
     if picture.w is not None and not picture.mix and not picture.e:
         return picture.w
-    ws = model.ws(picture)[0].cpu()  # [num_ws, w_dim]
-    return pack_latent((ws[0] if bool((ws == ws[:1]).all()) else ws).numpy())
+    return latent_of(model.ws(picture))
+
+
+def latent_of(ws: Tensor) -> str:
+    """ws [1, num_ws, w_dim] as the text of a latent; w alone where all rows are the same."""
+    rows = ws[0].cpu()
+    return pack_latent((rows[0] if bool((rows == rows[:1]).all()) else rows).numpy())

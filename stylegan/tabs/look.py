@@ -1,0 +1,97 @@
+"""How seeds are drawn: truncation, class and noise, as controls of a tab."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from stylegan.mix import Mix
+from stylegan.model import Model
+from stylegan.recipe import Recipe
+from stylegan.tabs.seeds import HIGH_PSI, LOW_PSI
+from stylegan.tabs.tab import Updates
+from stylegan.walk import Walk
+
+
+class Look:
+    """Controls <-> psi, cut, c and noise. Built where it is created."""
+
+    def __init__(self, prefix: str) -> None:
+        """`prefix` begins the ids of the controls on the page."""
+        self.psi = gr.Slider(
+            LOW_PSI,
+            HIGH_PSI,
+            value=1,
+            step=0.01,
+            label="Truncation ψ",
+            info="0 is the average picture; further out is bolder",
+            elem_id=f"{prefix}-psi",
+            buttons=[],
+        )
+        self.c = gr.Slider(
+            0, 1, step=1, label="Class", visible=False, elem_id=f"{prefix}-c", buttons=[]
+        )
+        with gr.Accordion("Finer controls", open=False, elem_classes="sg-further") as self.further:
+            self.cut = gr.Slider(
+                0,
+                1,
+                step=1,
+                label="Truncate the first rows only",
+                info="early rows hold pose and shape, late ones colour and texture",
+                elem_id=f"{prefix}-cut",
+                buttons=[],
+            )
+            self.noise = gr.Radio(
+                [("as trained", "const"), ("none", "none"), ("from a number", "number")],
+                value="const",
+                label="Noise",
+                elem_id=f"{prefix}-noise",
+            )
+            self.noise_seed = gr.Number(
+                0,
+                label="Number of the noise",
+                precision=0,
+                visible=False,
+                elem_id=f"{prefix}-noise-seed",
+            )
+        self.boxes = [self.psi, self.cut, self.c, self.noise, self.noise_seed]
+        self.outputs = [*self.boxes, self.further]
+
+    def connect(self, **quiet: Any) -> None:
+        """The number of the noise is in sight where it counts."""
+        self.noise.input(_noise_number, self.noise, self.noise_seed, **quiet)
+
+    def is_emptied(self, values: Updates) -> bool:
+        """Whether a box is empty, to be typed into."""
+        return any(values[box] is None for box in (self.psi, self.cut, self.c, self.noise_seed))
+
+    def read(self, values: Updates, model: Model) -> dict[str, Any]:
+        """psi, cut, c and noise as a recipe takes them; `model` is that which the page shows."""
+        noise, cut = values[self.noise], values[self.cut]
+        every = isinstance(cut, (int, float)) and cut >= model.num_ws
+        return {
+            "psi": values[self.psi],
+            "cut": None if every else cut,
+            "c": values[self.c],
+            "noise": values[self.noise_seed] if noise == "number" else noise,
+        }
+
+    def set(self, value: Recipe | Walk | Mix, model: Model) -> Updates:
+        """Outputs that set every control to what a value says."""
+        rows, psi = model.num_ws, value.psi
+        number = isinstance(value.noise, int)
+        return {
+            self.psi: gr.Slider(minimum=min(LOW_PSI, psi), maximum=max(HIGH_PSI, psi), value=psi),
+            self.cut: gr.Slider(maximum=rows, value=rows if value.cut is None else value.cut),
+            self.noise: "number" if number else value.noise,
+            self.noise_seed: gr.Number(value=value.noise if number else 0, visible=number),
+            self.c: gr.Slider(
+                maximum=max(1, model.c_dim - 1), value=value.c, visible=model.c_dim > 1
+            ),
+            self.further: gr.Accordion(open=value.cut is not None or value.noise != "const"),
+        }
+
+
+def _noise_number(kind: str) -> Any:
+    return gr.Number(visible=kind == "number")
