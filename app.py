@@ -25,7 +25,8 @@ from stylegan.config import UserError
 from stylegan.extras import need
 from stylegan.tabs.page import MAX_UPLOAD, appearance, build
 from stylegan.tabs.server import app_kwargs
-from stylegan.tabs.session import Session
+from stylegan.tabs.session import MAX_FRAMES, Session
+from stylegan.walk import MAX_TOTAL
 
 CHECKPOINTS = Path(__file__).resolve().parent / "checkpoints"
 WRONG, FAILED, DONE = 2, 1, 0
@@ -54,7 +55,7 @@ def serve(options: argparse.Namespace) -> int:
     _check_address(options.host, options.port)
     folders = options.model or _named_models() or find_models()
     with _own_folder() as files:
-        session = Session(folders, files, options.device)
+        session = Session(folders, files, options.device, options.max_frames)
         page = build(session)
         # The web server keeps a core: drawing threads that wait for each other take ten times as
         # long when something else is running.
@@ -170,6 +171,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="USER:PASS",
         help="ask visitors for this name and password",
     )
+    parser.add_argument(
+        "--max-frames",
+        type=_frames,
+        default=_variable("max_frames", str(MAX_FRAMES)),
+        metavar="N",
+        help=f"frames of the longest clip ({MAX_FRAMES}: a minute at 30 a second)",
+    )
     for name, text in (
         ("share", "make a public address that lasts a week, through gradio.live"),
         ("mcp", "serve the HTTP API as MCP tools, too; needs gradio[mcp]"),
@@ -191,6 +199,14 @@ def _variable(name: str, default: str | None = None) -> str | None:
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 1 to 65535")
+    return int(text)
+
+
+def _frames(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 7 and 1 <= int(text) <= MAX_TOTAL):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not a whole number from 1 to {MAX_TOTAL}"
+        )
     return int(text)
 
 

@@ -134,6 +134,8 @@ class TrainConfig:
     """Folder or zip of squares, as prepare writes it."""
     preset: str = "auto"
     """Where unset settings take their values from."""
+    resume_from: str = ""
+    """Model folder whose weights a new run begins with; random ones, if not given."""
     seed: int = 0
     """Start of all chance: weights, latents, noise, the order of the pictures, augmentation."""
     batch: int = 32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,8 +14,9 @@ from stylegan.config import UserError
 from stylegan.model import Model
 from stylegan.networks.layers import FullyConnected
 from stylegan.networks.mapping import broadcast, truncate
-from stylegan.recipe import is_direction
+from stylegan.recipe import Edit, Recipe, is_direction
 
+STRENGTHS = (-3, -2, -1, 0, 1, 2, 3)  # of a strip, in standard deviations
 SPREAD_LATENTS = 8192
 LEAST_SHARE = 1e-6  # of the largest variance; w hardly moves along axes with less
 PRIOR_DEVIATION = 3.0  # of a fit's log odds, before it has seen any picture
@@ -38,6 +40,15 @@ def check_name(name: str) -> str:
             "first a letter or digit"
         )
     return name
+
+
+def strip(recipe: Recipe, direction: str, rows: Rows | None = None) -> list[Recipe]:
+    """The recipe at each of STRENGTHS along a direction; its other edits stay."""
+    others = tuple(edit for edit in recipe.e if edit.direction != direction)
+    return [
+        dataclasses.replace(recipe, e=(*others, Edit(direction, k, rows)) if k else others)
+        for k in STRENGTHS
+    ]
 
 
 # How w spreads

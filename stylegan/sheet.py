@@ -1,8 +1,9 @@
-"""A table of mixed styles as one labelled picture."""
+"""Labelled pictures of many: a table of mixed styles, and strips from less to more."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -14,6 +15,7 @@ from stylegan.stamp import MAX_SIDE_PX, StampError, enlarge
 
 CELL_PX = 128  # small cells are enlarged to about this side
 MAX_LABEL_PX = 32
+LEAST_LABEL_PX = 18  # of strips, however small their pictures
 INK, PAPER = (30, 30, 30), (255, 255, 255)
 
 Place = tuple[int | None, int | None]
@@ -61,6 +63,41 @@ def draw_sheet(
     for i, words in enumerate(corner):
         top = label + (side - 3 * line) // 2 + i * line
         sheet.paste(_text(words, side, line), (label, top))
+    return np.asarray(sheet)
+
+
+def draw_strips(
+    strips: Sequence[tuple[str, Sequence[Sequence[np.ndarray]]]], heads: Sequence[str], factor: int
+) -> np.ndarray:
+    """uint8 [H, W, 3]: strips below each other, the name of each at its left, heads along the top.
+
+    A strip is some blocks, side by side, of as many pictures uint8 [R, R, C] as there are heads.
+    """
+    if factor < 1:
+        raise StampError(f"pictures are enlarged by 1 or more, not {factor}")
+    names, blocks = [name for name, _ in strips], len(strips[0][1])
+    side = len(strips[0][1][0][0]) * factor
+    label = max(LEAST_LABEL_PX, _label_px(side))
+    font = ImageFont.load_default(label * 0.7)
+    left = label + math.ceil(max(font.getlength(name) for name in names))
+    gap = side // 4
+    block = len(heads) * side + gap
+    height, width = label + len(strips) * side, left + blocks * block - gap
+    if max(height, width) > MAX_SIDE_PX:
+        raise StampError(
+            f"strips of {width} x {height} pixels do not fit one file of at most {MAX_SIDE_PX}; "
+            "enlarge less, or draw fewer"
+        )
+    sheet = Image.new("RGB", (width, height), PAPER)
+    for i in range(blocks):
+        for j, head in enumerate(heads):
+            sheet.paste(_text(head, side, label), (left + i * block + j * side, 0))
+    for row, (name, parts) in enumerate(strips):
+        top = label + row * side
+        sheet.paste(_text(name, left, label), (0, top + (side - label) // 2))
+        for i, pictures in enumerate(parts):
+            for j, picture in enumerate(pictures):
+                sheet.paste(_rgb(enlarge(picture, factor)), (left + i * block + j * side, top))
     return np.asarray(sheet)
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 import app
 import stylegan
-from stylegan.stamp import grid, read_png
+from stylegan.stamp import grid, read_png, read_recipe
 from tests.app_server import TINY, running
 
 USER, PASSWORD = "ann", "s:ecret"
@@ -30,9 +30,10 @@ def no_variables(monkeypatch):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """Behind a login that comes from a variable."""
+    """Behind a login that comes from a variable, as the longest clip does."""
     folder = tmp_path_factory.mktemp("app")
-    with running(folder, "--model", str(TINY), STYLEGAN_AUTH=f"{USER}:{PASSWORD}") as server:
+    variables = {"STYLEGAN_AUTH": f"{USER}:{PASSWORD}", "STYLEGAN_MAX_FRAMES": "20"}
+    with running(folder, "--model", str(TINY), **variables) as server:
         yield server
 
 
@@ -61,6 +62,8 @@ def said(capsys, *flags):
         (["--port", "70000"], "from 1 to 65535"),
         (["--port", "http"], "from 1 to 65535"),
         (["--auth", "ann"], "USER:PASS"),
+        (["--max-frames", "0"], "from 1 to 100000"),
+        (["--max-frames", "many"], "from 1 to 100000"),
         (["--auth", ":x"], "USER:PASS"),
         (["--host", "203.0.113.1"], "cannot listen on 203.0.113.1"),
         (["--model", "gone"], "no model folder gone"),
@@ -81,6 +84,7 @@ def test_wrong_flags(capsys, flags, words):
     [
         ("STYLEGAN_PORT", "http", "from 1 to 65535"),
         ("STYLEGAN_AUTH", "ann", "USER:PASS"),
+        ("STYLEGAN_MAX_FRAMES", "-1", "from 1 to 100000"),
         ("STYLEGAN_SHARE", "maybe", "STYLEGAN_SHARE"),
         ("STYLEGAN_MCP", "2", "STYLEGAN_MCP"),
         ("STYLEGAN_MODEL", "gone,too", "no model folder gone"),
@@ -190,9 +194,9 @@ def pixels(path):
         return np.asarray(image).astype(int)
 
 
-def test_one_endpoint_documented(client):
+def test_endpoints_documented(client):
     info = client.view_api(return_format="dict", print_info=False)
-    assert list(info["named_endpoints"]) == ["/seeds"]
+    assert {"/seeds", "/interpolate"} <= set(info["named_endpoints"])
     assert info["unnamed_endpoints"] == {}
     (query,) = info["named_endpoints"]["/seeds"]["parameters"]
     assert (query["parameter_name"], query["type"]) == ("query", {"type": "string"})
@@ -230,6 +234,13 @@ def test_errors_over_the_api_are_sentences(client, server, query, words):
     assert len(str(error.value)) < 300
     assert "Traceback" not in str(error.value)
     assert "Traceback" not in server.log.read_text()
+
+
+def test_no_clip_is_longer_than_the_operator_allows(client):
+    with pytest.raises(AppError, match="the walk has 21 frames, and clips have at most 20 here"):
+        client.predict("t=walk&seed=1,2&frames=20", "gif", api_name="/interpolate")
+    path = client.predict("t=walk&seed=1,2&frames=19", "gif", api_name="/interpolate")
+    assert read_recipe(path).endswith("seed=1,2&frames=19")
 
 
 def test_another_model_is_drawn_with_what_there_is(client):

@@ -18,7 +18,8 @@ config atomic chance containers distributed extras fetch video
 networks
 pictures data prepare doctor checkpoint latents query latent_files recipe walk mix shelf links
 stamp attachment features
-model sheet distances evaluate attributes directions finding projector publish importers exporters
+model sheet distances evaluate attributes judges directions finding projector publish importers
+exporters
 """
 ALL = ROWS.split()
 DRAWING = [name for name in ALL if name != "importers"]

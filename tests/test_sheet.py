@@ -4,7 +4,7 @@ import pytest
 from stylegan.config import NetworkConfig
 from stylegan.mix import Mix
 from stylegan.query import pack_latent
-from stylegan.sheet import cell_factor, draw_sheet
+from stylegan.sheet import cell_factor, draw_sheet, draw_strips
 from stylegan.stamp import StampError
 
 LATENT = pack_latent(np.linspace(-1, 1, 16))
@@ -50,3 +50,26 @@ def test_sizes():
             cell_factor(config, MIX, factor)
     with pytest.raises(StampError, match="32 x 32 pictures of 1024 pixels does not fit"):
         cell_factor(NetworkConfig(resolution=1024), Mix(range(32), range(32)))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_strips_stand_below_each_other_and_blocks_beside(channels):
+    def block(start):
+        return [np.full((16, 16, channels), start + 20 * i, np.uint8) for i in range(3)]
+
+    strips = [("a long name", [block(100), block(110)]), ("b", [block(120), block(130)])]
+    sheet = draw_strips(strips, ["-1", "0", "+1"], 2)
+    assert sheet.dtype == np.uint8 and sheet.shape[2] == 3
+    top, left = sheet.shape[0] - 2 * 32, sheet.shape[1] - (6 * 32 + 8)
+    for row, (_, blocks) in enumerate(strips):
+        for i, pictures in enumerate(blocks):
+            for j, picture in enumerate(pictures):
+                y, x = top + row * 32, left + i * (3 * 32 + 8) + j * 32
+                value = int(picture[0, 0, 0])
+                if channels == 4:
+                    value = 255 - (255 - value) * value / 255
+                assert np.abs(sheet[y : y + 32, x : x + 32].astype(int) - value).max() <= 1
+    assert (sheet[:top, left:] < 120).any() and (sheet[top:, :left] < 120).any()
+    for factor, words in ((0, "enlarged by 1 or more"), (999, "do not fit one file")):
+        with pytest.raises(StampError, match=words):
+            draw_strips(strips, ["-1", "0", "+1"], factor)

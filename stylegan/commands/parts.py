@@ -36,6 +36,10 @@ python -m stylegan walk "t=walk&seed=1-6&grid=2x1&loop=1" --psi 0.7 -o walk.webm
 python -m stylegan mix --rows 1,2,3 --cols 4,5,6 --layers 0-3 -o mix.png
 python -m stylegan mix --rows 1-4 --cols 11-15 --layers coarse --psi 0.7 -o mix.png
 """,
+    "edit": """\
+python -m stylegan edit "seed=7&psi=0.7" --direction NAME --strength 2 -o out.png
+python -m stylegan edit --list
+""",
     "project": """\
 python -m stylegan project photo.png -o out/
 python -m stylegan project photo.png --space w+ --tune --video out/journey.mp4 -o out/

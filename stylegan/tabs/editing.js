@@ -81,6 +81,7 @@
     const named = element.querySelector(".sg-named");
     const found = element.querySelector(".sg-found");
     const empty = element.querySelector(".sg-none");
+    const unlinked = element.querySelector(".sg-unlinked");
     let own = [];
     let lines = [];
 
@@ -104,6 +105,10 @@
     function tell() {
       const chosen = lines.find((line) => line.item.direction === props.value.chosen);
       lines.forEach((line) => line.choose(line === chosen));
+      const baked = lines.filter((line) => line.edit().strength && !line.item.linked);
+      const which = [...new Set(baked.map((line) => line.label))].join(", ");
+      unlinked.textContent = which && `A link keeps the picture, but not ${which}: the model's file \
+has no such direction, so the link carries the latent that it leads to.`;
       const detail = { strength: chosen ? chosen.edit().strength : null };
       tab()?.dispatchEvent(new CustomEvent("sg-moved", { detail }));
     }
@@ -173,7 +178,7 @@
         root.classList.toggle("moved", strength !== 0);
         const ends = rows.map((row) => sides[row]);
         const px = ends[0] === ends[1] ? ends[0] : `${ends[0]} to ${ends[1]}`;
-        part("sg-which").textContent = all()
+        part("sg-extent-said").textContent = all()
           ? "all layers"
           : `layers ${rows[0]} to ${rows[1]} of ${last}, ${px} px`;
         [from, to].forEach((control, i) => {
@@ -231,11 +236,11 @@
       }
 
       const line = {
-        item, root, key,
+        item, root, key, label,
         nameless: item.kind === "found" && !given,
         matters: () => strength !== 0 || rows[0] !== usual[0] || rows[1] !== usual[1],
         edit: () => ({ direction: item.direction, strength, rows: all() ? null : rows }),
-        open: (on) => (on === undefined ? part("sg-layers").open : (part("sg-layers").open = on)),
+        open: (on) => (on === undefined ? part("sg-extent").open : (part("sg-extent").open = on)),
         choose: (on) => {
           root.classList.toggle("chosen", on);
           pick.setAttribute("aria-pressed", String(on));
@@ -289,7 +294,7 @@
     });
   }
 
-  // Pictures at some strengths of a direction: what cells() takes, {model, direction, label,
+  // Pictures at some strengths of a direction: what cells() takes, {m, direction, label,
   // strengths}. Choosing one moves its slider.
   function strengths(element, props, watch) {
     const title = element.querySelector(".sg-title");
@@ -310,12 +315,12 @@
     };
     cells(element, props, choose, watch);
     watched(props, watch, (value) => {
-      const name = ownName(value.model, value.direction) || value.label;
+      const name = ownName(value.m, value.direction) || value.label;
       const ends = value.strengths || [];
       title.textContent = name ? `${name}, from ${ends[0]} to +${ends.at(-1)} σ` : "";
       group.ariaLabel = title.textContent;
       mark();
-      if (value.model) tab().addEventListener("sg-moved", moved);
+      if (value.m) tab().addEventListener("sg-moved", moved);
     });
 
     function moved(event) {

@@ -15,7 +15,7 @@ import gradio as gr
 
 from stylegan.config import UserError
 from stylegan.model import Model
-from stylegan.query import RecipeError, check_number, check_whole, read_sources, shown
+from stylegan.query import RecipeError, check_choice, check_number, check_whole, read_sources, shown
 from stylegan.recipe import Recipe
 from stylegan.stamp import STRIP_FRAMES
 from stylegan.tabs.clips import (
@@ -91,7 +91,7 @@ class InterpolationTab:
         self.inputs = {*boxes, self.view, self.link, self.timeline, self.keyframes, self.place}
         self.shown = [self.view, self.picture, self.notes, self.link, self.timeline, self.summary]
         self.shown += [self.place, self.space]
-        self.controls = [*boxes, self.keyframes, self.further, self.maker]
+        self.controls = [*boxes, self.keyframes, self.further, self.maker, *self.examples]
         self.outputs = list(dict.fromkeys([*self.shown, *self.controls]))
         self._connect()
 
@@ -408,7 +408,7 @@ class InterpolationTab:
         return read_keyframes(text, latents)
 
     def _set_controls(self, walk: Walk, model: Model) -> Updates:
-        rows, psi = model.num_ws, walk.psi
+        rows, psi, names = model.num_ws, walk.psi, [*examples(model), *[""] * len(self.examples)]
         number, fine = isinstance(walk.noise, int), (walk.cut, walk.noise, walk.grid)
         seconds = round(walk.frames / walk.fps, 2)
         whole = round(seconds * walk.fps, 6) == walk.frames
@@ -433,6 +433,10 @@ class InterpolationTab:
             ),
             self.further: gr.Accordion(open=fine != (None, "const", (1, 1))),
             self.maker: {"state": "idle"},
+            **{
+                button: gr.Button(name, visible=bool(name))
+                for button, name in zip(self.examples, names, strict=False)
+            },
         }
 
     # Drawing
@@ -590,13 +594,11 @@ class InterpolationTab:
             if find_clip(self.session, model, walk, kind) is None:
                 check_length(self.session, model, walk)
                 yield {self.maker: _making(0, walk.total, 0)}
-                started = shown_at = time.monotonic()
+                started = time.monotonic()
                 with closing(make_clip(self.session, model, walk, kind)) as work:
-                    for done in work:
-                        now = time.monotonic()
-                        if now - shown_at > STEP_SEC:
-                            yield {self.maker: _making(done, walk.total, now - started)}
-                            shown_at = now
+                    for done in _now_and_then(work):
+                        seconds = time.monotonic() - started
+                        yield {self.maker: _making(done, walk.total, seconds)}
             file = find_clip(self.session, model, walk, kind)
             yield {self.maker: _made(file, walk, self.session.turns.take(None))}
         except Exception as error:
@@ -652,6 +654,7 @@ def add_endpoint(session: Session) -> None:
         """
         try:
             walk = Walk.from_query(query, strict=True)
+            check_choice("format", format, formats)
             model, note = session.pick(walk.m)
             if note:
                 gr.Warning(note)
@@ -661,15 +664,15 @@ def add_endpoint(session: Session) -> None:
             kind = f".{format}"
             if find_clip(session, model, walk, kind) is None:
                 with closing(make_clip(session, model, walk, kind)) as work:
-                    for _ in work:
+                    for _ in _now_and_then(work):
                         yield gr.skip()  # so that it stops where nobody waits any more
             yield str(find_clip(session, model, walk, kind))
         except Exception as error:
             raise gr.Error(in_words(error), print_exception=False) from None
 
     query = gr.Textbox(label="query", visible=False)
-    kinds = [kind.removeprefix(".") for kind in KINDS.values()]
-    format = gr.Dropdown([*kinds, "png"], value="mp4", label="format", visible=False)
+    formats = (*(kind.removeprefix(".") for kind in KINDS.values()), "png")
+    format = gr.Dropdown(list(formats), value="mp4", label="format", visible=False)
     file = gr.File(label="clip", visible=False)
     gr.Button(visible=False).click(
         interpolate,
@@ -680,6 +683,15 @@ def add_endpoint(session: Session) -> None:
         concurrency_id="clip",
         concurrency_limit=1,
     )
+
+
+def _now_and_then(work: Iterator[int]) -> Iterator[int]:
+    """Some of the numbers, a moment apart."""
+    told_at = time.monotonic()
+    for done in work:
+        if time.monotonic() - told_at > STEP_SEC:
+            yield done
+            told_at = time.monotonic()
 
 
 # Values of the page's parts

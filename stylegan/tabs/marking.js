@@ -8,7 +8,7 @@
   // whatever Python sends, and travels back as `mark` of each cell.
   function marks(element, props, watch) {
     const group = element.querySelector(".sg-cells");
-    const said = element.querySelector(".sg-said");
+    const said = element.querySelector(".sg-marked");
     const chosen = new Map(); // query -> 1 or -1
     let current = 0; // where the Tab key leads
     const all = () => [...group.children];

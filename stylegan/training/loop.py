@@ -57,10 +57,11 @@ def fit(
     pictures = data.Pictures(config.data, mirror=config.mirror)
     _check(config, pictures, device)
     with run.locked(folder), signals() as stop:
-        run.begin(folder, config, pictures, fresh)
-
         # Networks, and where they stood
         trainer = Trainer(config, device)
+        if config.resume_from and (fresh or not state.exists(folder)):
+            state.start_from(config.resume_from, trainer)
+        run.begin(folder, config, pictures, fresh)
         at = state.load_latest(folder, trainer)
         if at is None:
             at = state.Progress()
@@ -105,10 +106,10 @@ def fit(
                     break
 
         # The end: everything is on disk before a word is said
+        if outcome is Outcome.DONE and not snapshot.model_folder(folder, at).exists():
+            snapshot.write(folder, config, trainer, pictures, at)
         state.save(folder, trainer, at)
         if outcome is Outcome.DONE:
-            if not snapshot.model_folder(folder, at).exists():
-                snapshot.write(folder, config, trainer, pictures, at)
             say(f"done at {at.nimg / 1000:.1f} kimg: {snapshot.model_folder(folder, at)}")
         else:
             say(f"stopped at {at.nimg / 1000:.1f} kimg, all saved; the same line goes on from here")

@@ -17,7 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from stylegan.atomic import replacing_folder
-from stylegan.checkpoint import CheckpointError, load_strict, load_tensors, save_tensors
+from stylegan.checkpoint import (
+    CheckpointError,
+    load_discriminator,
+    load_generator,
+    load_strict,
+    load_tensors,
+    save_tensors,
+)
 
 from .step import Trainer
 
@@ -75,6 +82,22 @@ def load_latest(run: Path, trainer: Trainer) -> Progress | None:
     if failure:
         raise failure
     return None
+
+
+def exists(run: Path) -> bool:
+    """Whether there is a state to go on from."""
+    return bool(_saved(run))
+
+
+def start_from(model: str, trainer: Trainer) -> None:
+    """Begin with a model folder's weights; optimisers, p and all counts begin anew.
+
+    Raises CheckpointError where the folder has no discriminator, or networks of other shapes.
+    """
+    averaged = load_generator(model).state_dict()
+    load_strict(trainer.generator, averaged, model)
+    load_strict(trainer.averaged, averaged, model)
+    load_strict(trainer.discriminator, load_discriminator(model).state_dict(), model)
 
 
 def _load(folder: Path, numbers: dict[str, Any], trainer: Trainer) -> None:
