@@ -8,6 +8,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +25,8 @@ from stylegan.query import HASH_DIGITS
 from stylegan.stamp import MAX_ATTACHMENT_BYTES
 
 FORMAT = "1"
+MOST_KEPT_BYTES = 128 << 20  # of attachments by other people that a model holds
+MOST_BUILT = 4  # tuned networks at hand
 
 _NOISE, _DELTA, _LEFT, _RIGHT = "noise.", "delta.", "left.", "right."
 
@@ -144,6 +148,63 @@ class Attachment:
             new = nn.Parameter(old.detach() + change.to(old.device), requires_grad=False)
             setattr(changed.get_submodule(place), own, new)
         return changed
+
+
+class Attached:
+    """Attachments that a network draws with, by their keys; what was used longest ago goes."""
+
+    def __init__(self, synthesis: Synthesis, most_bytes: int = MOST_KEPT_BYTES) -> None:
+        self.synthesis, self.most_bytes = synthesis, most_bytes
+        self._kept: OrderedDict[str, Attachment] = OrderedDict()
+        self._built: OrderedDict[str, tuple[list[Tensor], Synthesis]] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def add(self, attachment: Attachment) -> None:
+        """Keep it, if it fits the network; others may go to make room."""
+        attachment.check(self.synthesis)
+        with self._lock:
+            self._kept[attachment.key] = attachment
+            self._kept.move_to_end(attachment.key)
+            while len(self._kept) > 1 and self._bytes() > self.most_bytes:
+                key, _ = self._kept.popitem(last=False)
+                self._built.pop(key, None)
+
+    def copy(self) -> Attached:
+        """One of its own, with the same in it."""
+        with self._lock:
+            other = Attached(self.synthesis, self.most_bytes)
+            other._kept, other._built = self._kept.copy(), self._built.copy()
+            return other
+
+    def get(self, key: str | None) -> Attachment | None:
+        """The attachment of this key, None where it is not here."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def network(self, key: str) -> tuple[list[Tensor], Synthesis]:
+        """The noise maps, if there are any, and the network to draw with."""
+        with self._lock:
+            attachment = self.get(key)
+            if attachment is None:
+                raise AttachmentError(elsewhere(key))
+            if key not in self._built:
+                device = next(self.synthesis.parameters()).device
+                noise = [m.to(device) for m in attachment.noise]
+                self._built[key] = noise, attachment.tuned(self.synthesis)
+            self._built.move_to_end(key)
+            while len(self._built) > MOST_BUILT:
+                self._built.popitem(last=False)
+            return self._built[key]
+
+    def _bytes(self) -> int:
+        return sum(len(attachment.blob) for attachment in self._kept.values())
+
+
+def elsewhere(key: str) -> str:
+    """What to say where the attachment of a recipe is not at hand."""
+    return f"x {key}: this picture's noise or tuning is in its own file; open the PNG"
 
 
 def shallow_copy(module: nn.Module) -> nn.Module:

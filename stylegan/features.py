@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from stylegan.checkpoint import load_strict
 from stylegan.config import UserError
-from stylegan.fetch import fetch_file
+from stylegan.fetch import cache_folder, fetch_file
 from stylegan.networks.discriminators import Discriminator
 
 Features = Callable[[Tensor], Tensor]
@@ -38,17 +38,24 @@ def find(
     device: torch.device | str = "cpu",
     say: Callable[[str], None] | None = None,
 ) -> Features:
-    """The distance of this name: disc, vgg, or the path of a TorchScript detector file.
+    """The distance of this name: disc, pixels, vgg, or the path of a TorchScript detector file.
 
     `discriminator` is asked for the model's own only where it is needed.
     """
+    if name == "pixels":
+        return pyramid
     if name == "disc":
         return DiscFeatures(discriminator())
     if name == "vgg":
         return load_vgg16(device, say)
     if not Path(name).is_file():
-        raise UserError(f"there is no distance {name!r}; give disc, vgg or a detector file")
+        raise UserError(f"there is no distance {name!r}; give disc, pixels, vgg or a detector file")
     return Detector(name, device)
+
+
+def has_vgg16() -> bool:
+    """Whether its weights were fetched before."""
+    return (cache_folder() / VGG16_FILE).is_file()
 
 
 # Pixels, and the model's own discriminator

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan.attachment import Attachment
+from stylegan.attachment import Attached, Attachment, elsewhere
 from stylegan.checkpoint import (
     DIRECTIONS,
+    DISCRIMINATOR,
     ENCODER,
     DirectionNote,
     load_directions,
@@ -35,7 +36,7 @@ from stylegan.networks.discriminators import Discriminator
 from stylegan.networks.encoder import Encoder
 from stylegan.networks.mapping import broadcast, truncate
 from stylegan.networks.ops import to_uint8
-from stylegan.networks.synthesis_v2 import Generator, Synthesis
+from stylegan.networks.synthesis_v2 import Generator
 from stylegan.recipe import Recipe, RecipeError, pack_latent, unpack_latent
 from stylegan.stamp import grid
 from stylegan.walk import Walk
@@ -71,7 +72,7 @@ class Model:
         self.folder = folder
         self._lock = threading.Lock()
         self._others: dict[str, Discriminator | Encoder] = {}
-        self._attached: dict[str, tuple[list[Tensor], Synthesis]] = {}
+        self._attached = Attached(generator.synthesis)
         self._tracks = lru_cache(KEPT_WALKS)(self._find_tracks)  # asked for frame by frame
 
     @property
@@ -110,6 +111,12 @@ class Model:
         return self._other("discriminator", load_discriminator)
 
     @property
+    def has_discriminator(self) -> bool:
+        """Whether the folder holds a discriminator, or one was given."""
+        here = self.folder is not None and (self.folder / DISCRIMINATOR).is_file()
+        return here or "discriminator" in self._others
+
+    @property
     def has_encoder(self) -> bool:
         """Whether the folder holds an encoder."""
         return self.folder is not None and (self.folder / ENCODER).is_file()
@@ -133,14 +140,20 @@ class Model:
             return self._others[name]
 
     def carrying(self, attachment: Attachment) -> Model:
-        """This model, drawing recipes that name the attachment as well; nothing is copied."""
-        attachment.check(self.generator.synthesis)
-        noise = [m.to(self.device) for m in attachment.noise]
+        """This model, drawing recipes that name the attachment as well; no weight is copied."""
         model = copy.copy(self)
-        drawn_with = noise, attachment.tuned(self.generator.synthesis)
-        model._attached = self._attached | {attachment.key: drawn_with}
+        model._attached = self._attached.copy()
         model._tracks = lru_cache(KEPT_WALKS)(model._find_tracks)
+        model.attach(attachment)
         return model
+
+    def attach(self, attachment: Attachment) -> None:
+        """From now on, until others need the room, draw recipes that name the attachment."""
+        self._attached.add(attachment)
+
+    def attachment(self, x: str | None) -> Attachment | None:
+        """What a recipe's x names, if it is here."""
+        return self._attached.get(x)
 
     def labels(self, c: int, n: int) -> Tensor | None:
         """Class c as one-hot labels [n, c_dim], none where the model has no classes."""
@@ -159,10 +172,8 @@ class Model:
         if recipe.c and recipe.c >= self.c_dim:
             has = f"classes 0 to {self.c_dim - 1}" if self.c_dim else "no classes"
             raise RecipeError(f"c {recipe.c}: {self.name} has {has}")
-        if recipe.x is not None and recipe.x not in self._attached:
-            raise RecipeError(
-                f"x {recipe.x}: this picture's noise or tuning is in its own file; open the PNG"
-            )
+        if recipe.x is not None and self._attached.get(recipe.x) is None:
+            raise RecipeError(elsewhere(recipe.x))
         latents = [recipe.w, *(mix.source for mix in recipe.mix)]
         for latent in latents:
             if isinstance(latent, str):
@@ -254,7 +265,7 @@ class Model:
                 yield from self._batch(batch, noise, x)
 
     def _batch(self, recipes: Sequence[Recipe], noise: int | str, x: str | None) -> np.ndarray:
-        own, synthesis = self._attached[x] if x else ([], self.generator.synthesis)
+        own, synthesis = self._attached.network(x) if x else ([], self.generator.synthesis)
         if own and noise == "const":
             noise = own
         if isinstance(noise, int):

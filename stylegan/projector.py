@@ -52,8 +52,9 @@ class ProjectConfig:
     """Ours, or StyleGAN2's projector for comparison, which always optimises noise maps."""
     start: str = "auto"
     """encoder, mean, or a seed; auto is the encoder where the model has one, else the mean."""
-    distance: str = "disc"
-    """disc (the model's own discriminator), vgg, or the path of a detector file."""
+    distance: str = "auto"
+    """disc (the model's own discriminator), pixels, vgg, or the path of a detector file; auto is
+    disc where the model's folder holds a discriminator, else pixels."""
     steps: int | None = None
     """Most steps for the latent; 200, or 1000 with method paper, if not given."""
     noise: bool = False
@@ -129,6 +130,11 @@ def target(image: Image.Image, config: NetworkConfig, fit: pictures.Fit = "crop"
     squared = pictures.square(image, config.resolution, config.channels, fit)
     values = np.asarray(squared).reshape(config.resolution, config.resolution, -1)
     return torch.from_numpy(values.transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
+
+
+def usual_distance(model: Model) -> str:
+    """disc, or pixels where the model has no discriminator."""
+    return "disc" if model.has_discriminator else "pixels"
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -220,7 +226,9 @@ class Projection:
         self.synthesis: Synthesis = model.generator.synthesis
         self.picture = picture.to(model.device)
         self.look = look or features.find(
-            config.distance, lambda: model.discriminator, model.device
+            usual_distance(model) if config.distance == "auto" else config.distance,
+            lambda: model.discriminator,
+            model.device,
         )
         self.randn = randn or self._randn
         with torch.no_grad():

@@ -62,7 +62,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--distance",
         default=DEFAULTS["distance"],
-        help="disc, vgg or a detector file: what is compared (disc)",
+        help="disc, pixels, vgg or a detector file: what is compared "
+        "(disc; pixels where the model has no discriminator)",
     )
     command.add_argument("--steps", metavar="N", help="most steps (200; with method paper 1000)")
     command.add_argument("--noise", action="store_true", help="optimise the noise maps as well")

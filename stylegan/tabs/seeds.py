@@ -216,6 +216,7 @@ class SeedsTab:
             mix=old.mix,
             e=old.e,
             n=1 if w else values[self.n],
+            x=old.x if w else None,
         )
         # A page sends its controls as they were: it may not have heard of another model yet.
         model, _ = self.session.pick(values[self.model])
@@ -331,6 +332,7 @@ def _adapted(recipe: Recipe, model: Model) -> Recipe:
         w=None,
         mix=(),
         e=(),
+        x=None,
     )
 
 
