@@ -97,6 +97,8 @@ def is_picture(path: str | Path) -> bool:
     try:
         with Image.open(path, formats=[f for f in FORMATS if f in Image.OPEN]):
             return True
+    except Image.DecompressionBombError:
+        return True
     except Exception:  # decoders raise anything on damaged files
         return False
 

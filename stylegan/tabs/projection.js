@@ -266,7 +266,7 @@
       put(image, value.src ? { file: { url: value.src }, alt: value.alt } : null);
       image.classList.toggle("crisp", !(value.side >= 512));
       caption.textContent = value.caption || "";
-      off(element.querySelector("figure"), !value.src);
+      element.querySelector("figure").classList.toggle("sg-none", !value.src);
     });
   }
 

@@ -249,7 +249,7 @@ class ProjectionTab:
         self.start.input(_needs_seed, self.start, self.seed, **quiet)
         quiet.update(concurrency_id="fill", concurrency_limit=2)
         self.view.change(self._fill, self.view, self.examples, **quiet)
-        quiet.update(concurrency_id="stop", concurrency_limit=8)
+        quiet.update(concurrency_id="stop")
         self.search.stop(self._stop, None, None, **quiet)
         quiet.update(concurrency_id="save", concurrency_limit=1, trigger_mode="once")
         for button, file in (
@@ -395,6 +395,8 @@ class ProjectionTab:
         if start == "seed":
             start = str(check_whole("seed", values[self.seed], 0, MAX_SEED))
         allowed_look(values[self.look])
+        if values[self.steps] is None or values[self.c] is None:
+            raise UserError("a number was left out; fill in the empty box")
         config = ProjectConfig(
             space=values[self.space],
             method=values[self.method],
@@ -403,7 +405,7 @@ class ProjectionTab:
             steps=check_whole("steps", values[self.steps], LEAST_STEPS, MOST_STEPS),
             noise=bool(values[self.noise]),
             tune=bool(values[self.tune]),
-            c=check_whole("c", values[self.c] or 0, 0, max(0, model.c_dim - 1)),
+            c=check_whole("c", values[self.c], 0, max(0, model.c_dim - 1)),
         )
         return model, dataclasses.replace(config, every=_stride(config))
 
@@ -565,7 +567,7 @@ def examples(model: Model) -> list[Example]:
         Example("its own", first, one),
         Example("another", second, two),
         Example("mirrored", first[:, ::-1].copy(), None),
-        Example("in other colours", _recoloured(second), None),
+        Example("recoloured", _recoloured(second), None),
         Example("two in one", mixed.astype(np.uint8), None),
     ]
     return found
