@@ -18,7 +18,7 @@ def page(tmp_path_factory):
 
 def test_only_what_is_meant_to_be_is_public(page):
     public = [fn for fn in page.fns.values() if fn.api_visibility == "public"]
-    assert [fn.api_name for fn in public if fn.api_name] == ["seeds", "interpolate", "mix"]
+    assert [fn.api_name for fn in public if fn.api_name] == ["seeds", "interpolate", "mix", "edit"]
 
 
 def test_names_are_text(page):

@@ -14,8 +14,9 @@ from stylegan.config import UserError
 from stylegan.model import Model
 from stylegan.recipe import Recipe
 from stylegan.shelf import Shelf
-from stylegan.tabs import interpolation, mixing
+from stylegan.tabs import editing, interpolation, mixing
 from stylegan.tabs.desk import Desk, read_asked, usable
+from stylegan.tabs.editing import EditingTab
 from stylegan.tabs.interpolation import InterpolationTab
 from stylegan.tabs.link import Opened, open_address, open_file, open_text
 from stylegan.tabs.mixing import MixingTab
@@ -37,12 +38,16 @@ TABS: dict[str, tuple[str, Callable[..., Tab]]] = {  # id in links -> label, cla
     "seeds": ("Seeds", SeedsTab),
     "walk": ("Interpolation", InterpolationTab),
     "mix": ("Mixing", MixingTab),
+    "edit": ("Editing", EditingTab),
 }
 SENDS = {  # how pictures are taken -> the tab that takes them
     "seeds": "seeds",
     "keyframes": "walk",
     "rows": "mix",
     "cols": "mix",
+    "edit": "edit",
+    "has": "edit",
+    "has_not": "edit",
 }
 
 
@@ -76,6 +81,7 @@ def build(session: Session) -> gr.Blocks:
         _add_endpoint(session)
         interpolation.add_endpoint(session)
         mixing.add_endpoint(session)
+        editing.add_endpoint(session)
     page.queue(max_size=MAX_WAITING)
     return page
 
