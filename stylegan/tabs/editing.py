@@ -49,8 +49,8 @@ class View:
 
     @property
     def value(self) -> Recipe:
-        """What the link brings back."""
-        return self.recipe
+        """What another model can take something of; this one draws `recipe`, as links do."""
+        return dataclasses.replace(self.start, e=self.edits)
 
 
 @dataclass(frozen=True)
