@@ -238,8 +238,9 @@ has no such direction, so the link carries the latent that it leads to.`;
           if (name !== undefined) rename(model, item.direction, name === item.label ? "" : name);
         };
         input.onkeydown = (event) => {
-          if (event.key === "Enter") end(input.value);
-          if (event.key === "Escape") end();
+          if (!["Enter", "Escape"].includes(event.key)) return;
+          event.preventDefault(); // else Enter would press the button that is focused next
+          end(event.key === "Enter" ? input.value : undefined);
         };
         input.onblur = () => end(input.value);
         pick.replaceWith(input);
