@@ -69,6 +69,18 @@ recipes = st.builds(
 )
 
 
+@pytest.mark.parametrize("words", module.EXAMPLES)
+def test_examples_set_every_control(tab, words):
+    outputs = tab._example(words)({tab.model: tab.session.first.id, tab.c: 2}, ANN)
+    assert set(outputs) == set(tab.outputs)
+    recipe, rows = outputs[tab.view].recipe, tab.session.first.num_ws
+    assert recipe.c == 2
+    for name, wanted in module.EXAMPLES[words](rows).items():
+        assert getattr(recipe, name) == wanted or name == "seed"
+    again = tab._changed(controls(tab, outputs), ANN)
+    assert again[tab.view].recipe == recipe
+
+
 @settings(deadline=None, max_examples=40)
 @given(recipe=recipes)
 def test_every_recipe_goes_into_the_controls_and_comes_back(tab, recipe):

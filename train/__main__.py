@@ -17,6 +17,7 @@ COMMANDS = {  # name -> (module, one line)
     "fit": ("train.fit", "train a generator on them; started again, it goes on where it stopped"),
     "encoder": ("train.encoder", "train a model's encoder, which finds a picture's latent at once"),
     "evaluate": ("train.evaluate", "measure how close a generator's pictures come to real ones"),
+    "directions": ("train.directions", "find directions to edit a generator's pictures along"),
 }
 
 

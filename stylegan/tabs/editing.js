@@ -30,6 +30,9 @@
     return typeof name === "string" ? name : "";
   }
 
+  // What the sliders of a model call its directions, {model: {direction: label}}
+  const labels = {};
+
   function rename(model, direction, name) {
     const all = read();
     all[model] = { ...Object(all[model]), [direction]: name.trim() || undefined };
@@ -40,11 +43,11 @@
     renamed(all);
   }
 
-  // A caption with this visitor's names for the directions of model `m` in it: "smile +2"
+  // A caption that names the directions of model `m` as they are called here: "big smile +2"
   function worded(text, m) {
     return (text || "").replace(
       /(^|[\s:])([A-Za-z0-9][A-Za-z0-9_.-]*)(?= [+-][0-9])/g,
-      (all, before, direction) => before + (ownName(m, direction) || direction),
+      (all, before, direction) => before + (ownName(m, direction) || labels[m]?.[direction] || direction),
     );
   }
 
@@ -137,6 +140,14 @@ has no such direction, so the link carries the latent that it leads to.`;
       tell();
     }
 
+    function label() {
+      const { model } = props.value;
+      const now = Object.fromEntries(known(props.value).map((item) => [item.direction, item.label]));
+      if (JSON.stringify(now) === JSON.stringify(labels[model])) return;
+      labels[model] = now;
+      dispatchEvent(new Event("sg-named"));
+    }
+
     function newLine(item, edit, key) {
       const { model, sides } = props.value;
       const last = sides.length - 1;
@@ -158,7 +169,8 @@ has no such direction, so the link carries the latent that it leads to.`;
       }
       pick.textContent = label;
       part("sg-note").textContent = item.note || "";
-      part("sg-note").title = given ? `In links it is ${item.direction}` : "";
+      const inLinks = given ? `in links it is ${item.direction}` : "";
+      part("sg-note").title = [item.method, inLinks].filter(Boolean).join("; ");
       box.ariaLabel = range.ariaLabel = `${label}, in standard deviations`;
       from.ariaLabel = `${label}: first layer`;
       to.ariaLabel = `${label}: last layer`;
@@ -226,8 +238,9 @@ has no such direction, so the link carries the latent that it leads to.`;
           if (name !== undefined) rename(model, item.direction, name === item.label ? "" : name);
         };
         input.onkeydown = (event) => {
-          if (event.key === "Enter") end(input.value);
-          if (event.key === "Escape") end();
+          if (!["Enter", "Escape"].includes(event.key)) return;
+          event.preventDefault(); // else Enter would press the button that is focused next
+          end(event.key === "Enter" ? input.value : undefined);
         };
         input.onblur = () => end(input.value);
         pick.replaceWith(input);
@@ -262,6 +275,7 @@ has no such direction, so the link carries the latent that it leads to.`;
     watched(props, watch, (value) => {
       if (!value.model) return;
       build();
+      label();
       tab().dispatchEvent(new CustomEvent("sg-shown", { detail: { model: value.model } }));
       tab().addEventListener("sg-strength", chosenStrength);
       tab().addEventListener("sg-mine", made);
@@ -281,6 +295,7 @@ has no such direction, so the link carries the latent that it leads to.`;
       const changed = wanted !== props.value.chosen || edits.length < before || chosen;
       props.value = { ...props.value, edits, chosen: wanted ?? null };
       build();
+      label();
       if (changed) trigger("input");
     }
   }

@@ -31,7 +31,7 @@ from stylegan.tabs.parts import (
 )
 from stylegan.tabs.seeds import DICE, HIGH_PSI, LOW_PSI
 from stylegan.tabs.session import Session, in_words
-from stylegan.tabs.tab import Updates
+from stylegan.tabs.tab import Updates, said
 
 EXAMPLES = ((1, 2.5), (2, -2.5), (3, 2.5), (4, -2.5))  # seed and strength, a direction each
 PATIENCE_SEC = 0.4
@@ -49,8 +49,8 @@ class View:
 
     @property
     def value(self) -> Recipe:
-        """What the link brings back."""
-        return self.recipe
+        """What another model can take something of; this one draws `recipe`, as links do."""
+        return dataclasses.replace(self.start, e=self.edits)
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class EditingTab:
             for picture in pictures
         )
         already = view is not None and view.value.m == model.id
-        shown = self.welcome(model) if view is None else view.value
+        shown = dataclasses.replace(pictures[0], t="edit", n=1) if view is None else view.value
         if not already and view is not None:
             shown = self.adapted(shown, model)
         return Marked(**_fields(shown), marks=marks, already=already)
@@ -299,7 +299,7 @@ class EditingTab:
         strip = Strip(model.id, chosen or "", label, tuple(others))
         if strip != before[1]:
             self.session.turns.take(_strip_of(request))  # one that is being drawn gives way
-        said = _said(start, edits)
+        words = _said(start, edits)
         original = {}
         if edits:
             original = _original_value(self.session.picture(model, start), start, model)
@@ -308,8 +308,8 @@ class EditingTab:
             self.strip: strip,
             self.picture: picture_value(
                 self.session.picture(model, recipe),
-                f"Picture drawn by {model.name}: {said}",
-                said,
+                f"Picture drawn by {model.name}: {words}",
+                words,
                 model.config.resolution,
                 recipe.to_query(),
             ),
@@ -414,6 +414,9 @@ def _sliders_part() -> gr.HTML:
     template = (
         f"{_LINE}<div class='sg-bar'><h3 class='sg-h'>Directions</h3>"
         "<button type='button' class='sg-reset-all'>Reset all</button></div>"
+        "<p class='sg-hint'>1 σ, a standard deviation, is a usual step for this model; beyond 3 "
+        "its pictures come apart. Early layers hold pose and shape, late ones colour and "
+        "texture.</p>"
         "<div class='sg-named'></div>"
         "<details class='sg-found'><summary></summary>"
         "<p class='sg-hint'>The ways in which this model's pictures differ most, found without "
@@ -445,9 +448,9 @@ def _original_part() -> gr.HTML:
 
 
 def _original_value(file: Path, start: Recipe, model: Model) -> dict[str, Any]:
-    said = f"before: {_said(start, ())}"
-    cell = {"file": file_value(file), "alt": f"The picture {said}"}
-    return {"cell": cell, "caption": said, "crisp": model.config.resolution < CRISP_BELOW_PX}
+    words = f"before: {said(start)}"
+    cell = {"file": file_value(file), "alt": f"The picture {words}"}
+    return {"cell": cell, "caption": words, "crisp": model.config.resolution < CRISP_BELOW_PX}
 
 
 # What a page sends; it can be anything
@@ -500,7 +503,7 @@ def _at_strengths(edits: tuple[Edit, ...], chosen: Known | None) -> list[tuple[E
 
 def _strip_of(request: gr.Request) -> str:
     """Whose strip takes turns: moving its own slider does not change it."""
-    return f"{request.session_hash} strip"
+    return f"{request.session_hash}/edit"
 
 
 def _nonzero(edit: Edit) -> tuple[Edit, ...]:
@@ -509,12 +512,7 @@ def _nonzero(edit: Edit) -> tuple[Edit, ...]:
 
 def _said(start: Recipe, edits: Sequence[Edit]) -> str:
     """One picture in few words."""
-    parts = ["a latent" if start.w is not None else f"seed {start.seed}"]
-    parts += [f"ψ {start.psi:g}"] if start.w is None else []
-    parts += [f"class {start.c}"] if start.c else []
-    parts += [f"rows {mix.first}-{mix.last} mixed in" for mix in start.mix]
-    parts += [f"{edit.direction} {edit.strength:+g}" for edit in edits]
-    return " · ".join(parts)
+    return said(dataclasses.replace(start, e=tuple(edits)))
 
 
 def _fields(recipe: Recipe) -> dict[str, Any]:
@@ -538,7 +536,7 @@ def add_endpoint(session: Session) -> None:
             query: A recipe as a query string, such as "seed=7&psi=0.7", or a whole share link.
             direction: The direction's name, one of those that the model's file holds.
             strength: How far, in standard deviations, from -100 to 100.
-            rows: First and last layer that are moved, such as "0-3"; all of them if empty.
+            rows: First and last layer to move, such as "0-3"; if empty, those it is meant for.
 
         Returns:
             A PNG file with the recipe inside.
@@ -562,9 +560,14 @@ def add_endpoint(session: Session) -> None:
 def _edited(
     session: Session, query: str, direction: str, strength: float, rows: str
 ) -> tuple[Model, Recipe]:
+    """The recipe with one more edit, in place of its own along the same direction."""
     recipe = Recipe.from_query(query, strict=True)
     model, note = session.pick(recipe.m)
     if note:
         gr.Warning(note)
-    step = Edit(direction, strength, read_rows("rows", rows.strip()) if rows.strip() else None)
-    return model, dataclasses.replace(recipe, e=(*recipe.e, step))
+    known = model.direction_notes.get(direction)
+    usual = known.rows if known else None
+    edit = Edit(direction, strength, read_rows("rows", rows.strip()) if rows.strip() else usual)
+    model.check(dataclasses.replace(recipe, e=(edit,)))
+    others = tuple(other for other in recipe.e if other.direction != direction)
+    return model, dataclasses.replace(recipe, e=(*others, *_nonzero(edit)), t="edit")

@@ -18,6 +18,8 @@ from stylegan.recipe import Edit, Recipe
 from stylegan.tabs.tab import latent_of
 
 MOST_FOUND = 6  # of each kind
+ALSO_MOVED = 0.5  # as much as what a direction is named for: worth telling
+MOST_TOLD = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,8 @@ class Known:
     """Id of the model that it belongs to."""
     linked: bool = False
     """Whether links can name it: it is in the model's file."""
+    also: tuple[str, ...] = ()
+    """What else it moves about as much, in words."""
 
     @property
     def label(self) -> str:
@@ -42,13 +46,18 @@ class Known:
 
     def listed(self) -> dict[str, Any]:
         """What the page's sliders show of it."""
-        told = [self.note.method] if self.note.method else []
+        told = []
         if self.note.accuracy is not None:
             told.append(f"{self.note.accuracy:.0%} told right")
+        elif self.note.method:
+            told.append(self.note.method)
+        if self.also:
+            told.append(f"moves too: {', '.join(self.also)}")
         return {
             "direction": self.name,
             "label": self.label,
             "note": " · ".join(told),
+            "method": self.note.method,
             "rows": self.note.rows,
             "kind": self.kind,
             "m": self.m,
@@ -108,12 +117,26 @@ class Found:
 
 def _filed(model: Model) -> list[Known]:
     """The directions of a model's own file."""
-    return [
-        Known(name, step, note, "found" if is_found(note) else "named", model.id, linked=True)
-        for (name, step), note in zip(
-            model.directions.items(), model.direction_notes.values(), strict=True
-        )
-    ]
+    filed = []
+    for name, step in model.directions.items():
+        note = model.direction_notes[name]
+        kind = "found" if is_found(note) else "named"
+        filed.append(Known(name, step, note, kind, model.id, True, _also(name, model)))
+    return filed
+
+
+def _also(name: str, model: Model) -> tuple[str, ...]:
+    """The other attributes that a direction moves at least ALSO_MOVED times as much as its own."""
+    notes = model.direction_notes
+    moves = dict(notes[name].moves)
+    own = abs(moves.pop(name, 0.0))
+    strong = [other for other, by in moves.items() if own and abs(by) >= ALSO_MOVED * own]
+    strong.sort(key=lambda other: -abs(moves[other]))
+    labels = {other: note.label or other for other, note in notes.items()}
+    return tuple(
+        f"{labels.get(other, other)} {'+' if moves[other] > 0 else '−'}"
+        for other in strong[:MOST_TOLD]
+    )
 
 
 def is_found(note: DirectionNote) -> bool:

@@ -83,8 +83,9 @@
       const missing = [...more(needed - has, "have it"), ...more(needed - hasNot, "have it not")];
       const counted = `${has} marked ✓ has it, ${hasNot} marked ✗ has it not`;
       const next = missing.length ? `mark ${missing.join(" and ")}` : "enough to begin with";
-      said.textContent = shown.length ? `${counted}: ${next}` : "";
-      said.parentElement.classList.toggle("sg-off", !shown.length);
+      const { status } = props.value;
+      said.textContent = status || (shown.length ? `${counted}: ${next}` : "");
+      said.parentElement.classList.toggle("sg-off", !said.textContent);
     }
 
     group.addEventListener("focusin", (event) => {

@@ -86,9 +86,7 @@ class Marking:
         asked = [self.marks, self.model, self.view]
         self.fold.expand(self._first, asked, self.marks, **quiet)
         self.more.click(self._more, asked, self.marks, trigger_mode="once", **quiet)
-        self.arrived.change(
-            self._arrive, [self.arrived, self.marks], [self.marks, self.fold], **quiet
-        )
+        self.arrived.change(self._arrive, [self.arrived, *asked], [self.marks, self.fold], **quiet)
         made = [self.own, self.mine, self.said, self.save]
         wanted = [self.marks, self.name, self.model, self.own]
         gr.on([self.make.click, self.name.submit], self._make, wanted, made, **quiet)
@@ -99,7 +97,7 @@ class Marking:
 
     def _first(self, sent: Any, model_id: str, view: Any) -> Iterator[Any]:
         model, _ = self.session.pick(model_id)
-        if any(picture.m == model.id for picture, _ in read_marks(sent)):
+        if any(picture.m == model.id for picture, _ in self._read(sent)):
             yield gr.skip()
             return
         yield from self._more(sent, model_id, view)
@@ -107,35 +105,46 @@ class Marking:
     def _more(self, sent: Any, model_id: str, view: Any) -> Iterator[Any]:
         """Marked pictures stay, the others make room for new ones."""
         model, _ = self.session.pick(model_id)
-        start = view.start if view else Recipe()
-        psi, c = max(LEAST_PSI, start.psi), start.c if start.c < model.c_dim else 0
-        kept = [picture for picture, mark in read_marks(sent) if mark][-MAX_PICTURES:]
-        new = [
-            model.stamped(Recipe(seed=seed, psi=psi, c=c))
-            for seed in random.sample(range(DICE), NEW_PICTURES)
-        ]
-        yield from self._shown(kept + new, {})
+        kept = [picture for picture, mark in self._read(sent) if mark][-MAX_PICTURES:]
+        yield from self._shown(kept + _new(model, view), {})
 
-    def _arrive(self, arrived: Any, sent: Any) -> Iterator[Updates]:
-        """Pictures of other tabs stand first."""
+    def _arrive(self, arrived: Any, sent: Any, model_id: str, view: Any) -> Iterator[Updates]:
+        """Pictures of other tabs stand first, and there are some to compare them with."""
         if not arrived:
             yield {self.marks: gr.skip(), self.fold: gr.skip()}
             return
+        model, _ = self.session.pick(model_id)
         marks = dict(arrived.marks)
-        others = [picture for picture, _ in read_marks(sent) if picture not in marks]
+        others = [picture for picture, _ in self._read(sent) if picture not in marks]
+        if not any(picture.m == model.id for picture in others):
+            others += _new(model, view)
         for value in self._shown([*marks, *others][:MAX_PICTURES], marks):
             yield {self.marks: value, self.fold: gr.Accordion(open=True)}
+
+    def _read(self, sent: Any) -> Marks:
+        """The marks of a page, of pictures that can be drawn here."""
+        return [(picture, mark) for picture, mark in read_marks(sent) if self._draws(picture)]
+
+    def _draws(self, picture: Recipe) -> bool:
+        try:
+            self.session.models[picture.m].check(picture)
+        except (KeyError, RecipeError):
+            return False
+        return True
 
     def _shown(self, pictures: Sequence[Recipe], marks: dict[Recipe, int]) -> Iterator[Any]:
         """Values of the grid as its pictures are drawn. Marks made in the page stay there."""
         files: dict[Recipe, Path] = {}
-        for id, model in self.session.models.items():
-            own = [picture for picture in pictures if picture.m == id]
-            done = 0
-            for batch in self.session.draw(model, own):
-                files.update(zip(own[done:], batch, strict=False))
-                done += len(batch)
-                yield self._value(pictures, files, marks)
+        try:
+            for id, model in self.session.models.items():
+                own = [picture for picture in pictures if picture.m == id]
+                done = 0
+                for batch in self.session.draw(model, own):
+                    files.update(zip(own[done:], batch, strict=False))
+                    done += len(batch)
+                    yield self._value(pictures, files, marks)
+        except Exception as error:
+            yield {**self._value(pictures, files, marks), "status": in_words(error)}
 
     def _value(
         self, pictures: Sequence[Recipe], files: dict[Recipe, Path], marks: dict[Recipe, int]
@@ -160,7 +169,7 @@ class Marking:
             model, _ = self.session.pick(model_id)
             label = " ".join(str(name or "").split())
             name = self._free_name(label, model, own)
-            made, said = self._fitted(read_marks(sent), name, label, model)
+            made, said = self._fitted(self._read(sent), name, label, model)
         except Exception as error:
             return {self.said: f"Nothing was made: {in_words(error)}"}
         own = (*(known for known in own if (known.name, known.m) != (name, model.id)), made)
@@ -252,14 +261,24 @@ def read_marks(sent: Any) -> Marks:
     """What a page sends; it can be anything, so files are not taken from it, only recipes."""
     cells = sent.get("cells") if isinstance(sent, dict) else None
     marks: Marks = []
-    for cell in cells if isinstance(cells, list) else []:
+    for cell in cells[: 2 * MAX_PICTURES] if isinstance(cells, list) else []:
         try:
             picture = dataclasses.replace(Recipe.from_query(cell["query"]), n=1)
         except (RecipeError, KeyError, TypeError, AttributeError):
             continue
         mark = cell.get("mark")
         marks.append((picture, mark if mark in (1, -1) else 0))
-    return marks[: 2 * MAX_PICTURES]
+    return marks
+
+
+def _new(model: Model, view: Any) -> list[Recipe]:
+    """Random pictures, as much truncated as the one that is shown, and of its class."""
+    start = view.start if view else Recipe()
+    psi, c = max(LEAST_PSI, start.psi), start.c if start.c < model.c_dim else 0
+    return [
+        model.stamped(Recipe(seed=seed, psi=psi, c=c))
+        for seed in random.sample(range(DICE), NEW_PICTURES)
+    ]
 
 
 def _ws(model: Model, pictures: Sequence[Recipe]) -> Tensor:

@@ -15,9 +15,10 @@ from stylegan.model import Model
 from stylegan.recipe import Recipe
 from stylegan.shelf import Shelf
 from stylegan.stamp import StampError
-from stylegan.tabs import interpolation, mixing, projection
+from stylegan.tabs import editing, interpolation, mixing, projection
 from stylegan.tabs.desk import Desk, read_asked, usable
 from stylegan.tabs.easel import is_picture
+from stylegan.tabs.editing import EditingTab
 from stylegan.tabs.interpolation import InterpolationTab
 from stylegan.tabs.link import Opened, open_address, open_file, open_text
 from stylegan.tabs.mixing import MixingTab
@@ -40,6 +41,7 @@ TABS: dict[str, tuple[str, Callable[..., Tab]]] = {  # id in links -> label, cla
     "seeds": ("Seeds", SeedsTab),
     "walk": ("Interpolation", InterpolationTab),
     "mix": ("Mixing", MixingTab),
+    "edit": ("Editing", EditingTab),
     "project": ("Projection", ProjectionTab),
 }
 SENDS = {  # how pictures are taken -> the tab that takes them
@@ -47,6 +49,9 @@ SENDS = {  # how pictures are taken -> the tab that takes them
     "keyframes": "walk",
     "rows": "mix",
     "cols": "mix",
+    "edit": "edit",
+    "has": "edit",
+    "has_not": "edit",
 }
 
 
@@ -80,6 +85,7 @@ def build(session: Session) -> gr.Blocks:
         _add_endpoint(session)
         interpolation.add_endpoint(session)
         mixing.add_endpoint(session)
+        editing.add_endpoint(session)
         projection.add_endpoint(session)
     page.queue(max_size=MAX_WAITING)
     return page

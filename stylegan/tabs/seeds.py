@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,13 @@ from stylegan.tabs.tab import Updates, said
 LOW_PSI, HIGH_PSI = -0.5, 1.5
 STRIP = tuple(LOW_PSI + i * 0.25 for i in range(9))
 DICE = 1_000_000  # seeds that can be read out to somebody
+EXAMPLES: dict[str, Callable[[int], dict[str, Any]]] = {  # words -> settings, given num_ws
+    "Anybody, at random": lambda rows: {"seed": random.randrange(DICE)},
+    "The average picture": lambda rows: {"psi": 0.0, "n": 1},
+    "A calm crowd": lambda rows: {"psi": 0.5},
+    "A bold crowd": lambda rows: {"psi": 1.3},
+    "One shape, many colours": lambda rows: {"psi": 0.0, "cut": rows // 2},
+}
 PATIENCE_SEC = 0.4  # a drawing that takes longer shows what it has, or stops for a newer one
 
 
@@ -57,6 +64,8 @@ class SeedsTab:
     def __init__(self, session: Session, notes: gr.HTML, model: gr.Dropdown) -> None:
         self.session, self.notes, self.model = session, notes, model
         self.view = gr.State()
+        with gr.Row(elem_classes="sg-examples"):
+            self.examples = [gr.Button(words, size="sm") for words in EXAMPLES]
         with gr.Row(elem_classes="sg-tab"):
             with gr.Column(scale=4, min_width=320):
                 self.picture = picture_part()
@@ -135,6 +144,8 @@ class SeedsTab:
         gr.on([part.input for part in moved], self._changed, self.inputs, self.shown, **quiet)
         self.noise.input(self._noise_kind, self.noise, self.noise_seed, **quiet)
         self.dice.click(self._rolled, self.inputs, self.outputs, **quiet)
+        for words, button in zip(EXAMPLES, self.examples, strict=True):
+            button.click(self._example(words), {self.model, self.c}, self.outputs, **quiet)
         self.grid.select(self._picked, self.inputs, self.outputs, **quiet)
         self.strip.select(self._picked_psi, self.inputs, self.outputs, **quiet)
         quiet.update(concurrency_id="fill", concurrency_limit=2)
@@ -179,6 +190,15 @@ class SeedsTab:
         if not 0 <= index < len(STRIP):
             return gr.skip()
         return self._try({**values, self.psi: STRIP[index]}, request, self.psi)
+
+    def _example(self, words: str) -> Callable[[Updates, gr.Request], Updates]:
+        def show(values: Updates, request: gr.Request) -> Updates:
+            model, _ = self.session.pick(values[self.model])
+            settings = EXAMPLES[words](model.num_ws)
+            recipe = dataclasses.replace(welcome(model), c=values[self.c], **settings)
+            return self.open(Opened(_adapted(recipe, model), model, []), request)
+
+        return show
 
     @staticmethod
     def _noise_kind(kind: str) -> Any:
