@@ -148,7 +148,7 @@ def _write(path: Path, model: Model, kept: Directions, psi: float) -> str:
     shown = dict(list(kept.items())[:MOST_DRAWN])
     drawn = draw(model, shown, psi) if shown else b""
     save_directions(path, *_parts(kept))
-    written = f"{len(kept)} directions in {path}"
+    written = f"{len(kept)} {'direction' if len(kept) == 1 else 'directions'} in {path}"
     if not shown:
         picture.unlink(missing_ok=True)
         return written
