@@ -109,6 +109,12 @@ def targets(model: Model, data: str, count: int) -> dict[str, Tensor]:
     }
 
 
+def told(row: dict) -> str:
+    """One picture's numbers, for those who wait."""
+    numbers = ((k, v) for k, v in row.items() if isinstance(v, float))
+    return ", ".join(f"{name} {value:.4g}" for name, value in numbers)
+
+
 def summary(rows: list[dict]) -> dict[str, float | None]:
     """Means over the pictures; of the time to the paper's distance, where it was reached."""
     names = [name for name in rows[0] if name not in ("shown", "w_sec_to_paper")]
@@ -135,7 +141,10 @@ def main() -> None:
     threads = torch.get_num_threads()
     print(f"{model.id}, {model.device}, {threads} threads, {args.clock} seconds, means")
     for kind, pictures in targets(model, args.data, args.count).items():
-        rows = [measure(model, p[None].to(model.device), clock, args.paper_steps) for p in pictures]
+        rows = []
+        for i, picture in enumerate(pictures):
+            rows.append(measure(model, picture[None].to(model.device), clock, args.paper_steps))
+            print(f"  {kind} {i}: {told(rows[-1])}", flush=True)
         sheet += [picture for row in rows for picture in row["shown"]]
         s = result[kind] = summary(rows)
         share = s["w_share_of_paper_sec"]

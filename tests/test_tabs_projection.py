@@ -448,7 +448,7 @@ def test_the_api_is_documented(client):
     [
         ("c=3", {}, "class 3"),
         ("spede=1", {}, 'unknown name "spede"'),
-        ("", {"steps": 5}, "steps 5 is not a whole number from 10 to 1000"),
+        ("", {"steps": 5}, 'steps "5" is not a whole number from 10 to 1000'),
         ("", {"distance": "/etc/passwd"}, "compared by auto"),
         ("", {"data": b"text"}, "not a picture of a known kind"),
     ],
