@@ -251,6 +251,16 @@ def test_it_can_be_stopped_and_keeps_the_best(tab, photo):
     assert found(tab, view)[tab.search]["words"] == "", "an old stop stops nothing"
 
 
+def test_what_was_there_comes_back_when_a_search_is_cancelled(tab, photo):
+    before = brought(tab, photo)
+    steps = tab._find(controls(tab, before[tab.view], steps=1000), ANN)
+    next(steps)
+    outputs = tab._cancelled({tab.view: before[tab.view]}, ANN)
+    assert outputs[tab.search] == {"state": "idle", "words": "Cancelled."}
+    assert outputs[tab.picture] == before[tab.picture]
+    assert all(tab.view not in updates for updates in steps)
+
+
 def test_a_search_gives_way_to_another_picture_and_to_leaving(tab, photo):
     view = brought(tab, photo)[tab.view]
     steps = tab._find(controls(tab, view, steps=1000), ANN)

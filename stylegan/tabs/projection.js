@@ -9,12 +9,14 @@
 
   const off = (part, on) => part.classList.toggle("sg-off", on);
 
-  // Hand a file to the button that sends it: the box of id `id` holds its input
+  // Hand a file to the button that sends it: the box of id `id` holds its input. Its name becomes
+  // its own, as gradio gives one place to equal files of equal names, and the server deletes it.
   function send(id, file) {
     const input = document.querySelector(`#${id} input[type=file], input[type=file]#${id}`);
     if (!input) return;
     const files = new DataTransfer();
-    files.items.add(file);
+    const name = `${Math.random().toString(36).slice(2)}-${file.name}`;
+    files.items.add(new File([file], name, { type: file.type }));
     input.files = files.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
   }

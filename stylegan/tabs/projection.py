@@ -261,7 +261,8 @@ class ProjectionTab:
             button.click(self._saves(file), {self.view}, self.share.saver, **quiet)
         quiet.update(concurrency_id="project", show_progress="minimal")
         found = self.search.submit(self._find, self.inputs, self.shown, **quiet)
-        self.search.clear(None, cancels=[found], api_visibility="private")
+        quiet.update(concurrency_id="stop", concurrency_limit=2, show_progress="hidden")
+        self.search.clear(self._cancelled, {self.view}, self.shown, cancels=[found], **quiet)
 
     # What the page asks of a tab
 
@@ -331,8 +332,7 @@ class ProjectionTab:
                 easel = dataclasses.replace(easel, known=None)
             c = check_whole("c", values[self.c], 0, max(0, model.c_dim - 1))
             outputs = self._take(easel, model, c, request, [])
-            fixed = (self.stage, self.share.factor)
-            return {part: outputs[part] for part in self.shown if part not in fixed}
+            return self._without_fixed({part: outputs[part] for part in self.shown})
         except Exception as error:
             return {self.notes: [f"This cannot be used: {in_words(error)}"]}
 
@@ -376,14 +376,27 @@ class ProjectionTab:
             self.easels.put(visitor, easel)
             done = {"state": "done", "words": search.ended, "curve": search.curve()}
             shown = self._show(result.recipe, model, easel, [], done)
-            fixed = (self.stage, self.share.factor)
-            yield {part: update for part, update in shown.items() if part not in fixed}
+            yield self._without_fixed(shown)
         except Exception as error:
             words = f"Nothing was found: {in_words(error)}"
             yield {self.search: {"state": "failed", "words": words}}
 
     def _stop(self, request: gr.Request) -> None:
         self.stops.take(request.session_hash)
+
+    def _cancelled(self, values: Updates, request: gr.Request) -> Updates:
+        """Outputs that show what was there before the search."""
+        self._give_way(request)
+        view = values[self.view]
+        if view is None:
+            return gr.skip()
+        try:
+            model, _ = self.session.pick(view.recipe.m)
+            easel = self.easels.get(request.session_hash)
+            idle = {"state": "idle", "words": "Cancelled."}
+            return self._without_fixed(self._show(view.recipe, model, easel, [], idle))
+        except Exception as error:
+            return {self.search: {"state": "failed", "words": in_words(error)}}
 
     # Controls -> settings
 
@@ -437,6 +450,11 @@ class ProjectionTab:
         words = f"{guess}: the search comes closer."
         shown = self._show(recipe, model, easel, notes, {"state": "idle", "words": words})
         return {**shown, **self._set_controls(recipe, model)}
+
+    def _without_fixed(self, outputs: Updates) -> Updates:
+        """Outputs that leave alone what a visitor may hold just now."""
+        fixed = (self.stage, self.share.factor)
+        return {part: update for part, update in outputs.items() if part not in fixed}
 
     def _show(
         self,
@@ -730,9 +748,6 @@ def add_endpoint(session: Session) -> None:
             )
         except Exception as error:
             raise gr.Error(in_words(error), print_exception=False) from None
-        finally:
-            if picture:
-                Path(picture).unlink(missing_ok=True)
 
     query = gr.Textbox(label="query", visible=False)
     picture = gr.File(label="picture", type="filepath", visible=False)

@@ -11,7 +11,19 @@ from PIL import Image
 from stylegan.recipe import Recipe
 from stylegan.stamp import read_attachment, read_png, read_recipe
 from tests.app_server import TINY
-from tests.browser.steps import MODEL, PICTURE, address_of, drop, pixels, said, saved, shown, until
+from tests.browser.steps import (
+    MODEL,
+    PICTURE,
+    address_of,
+    drop,
+    pixels,
+    said,
+    saved,
+    shown,
+    shows,
+    unfold,
+    until,
+)
 
 STAGE, STATUS = "#sg-easel .sg-stage", "#sg-search .sg-status"
 TARGET = ".sg-target img"
@@ -68,11 +80,14 @@ def find(page) -> Recipe:
     return Recipe.from_query(page.url)
 
 
+def further(page) -> None:
+    unfold(page, "#sg-method")
+
+
 def set_paper(page) -> None:
     """A search that takes all of its thousand steps."""
+    further(page)
     method = page.locator("#sg-method")
-    if not method.is_visible():
-        page.get_by_role("button", name="Finer controls").locator("visible=true").click()
     until(
         page,
         lambda: method.get_by_label("the paper's").check(),
@@ -204,15 +219,17 @@ def test_the_frame_is_moved_by_hand_by_keys_and_by_buttons(visit):
     here(page)
 
 
-def test_a_tuning_travels_in_the_png_alone(visit, tmp_path):
+def test_noise_maps_travel_in_the_png_alone(visit, tmp_path):
     page = opened(visit)
     choose(page, photo())
     here(page)
-    until(
-        page,
-        lambda: page.locator("#sg-tune input").check(),
-        "() => document.querySelector('#sg-tune input').checked",
-    )
+    further(page)
+    for box, wanted in (("#sg-find-noise input", None), ("#sg-steps input[type=number]", "10")):
+        part = page.locator(box)
+        act = part.check if wanted is None else lambda part=part: part.fill("10")
+        sees = "([box, wanted]) => { const part = document.querySelector(box);"
+        sees += " return wanted === null ? part.checked : part.value === wanted; }"
+        until(page, act, sees, [box, wanted])
     press(page, "Find its latent")
     state(page, "done")
     page.get_by_role("button", name="The PNG carries all").wait_for()
@@ -220,12 +237,12 @@ def test_a_tuning_travels_in_the_png_alone(visit, tmp_path):
     assert read_attachment(file)
     drawn = pixels(shown(page))
     other = opened(visit)
-    drop(other, "tuned.png", file.read_bytes())
+    drop(other, "noisy.png", file.read_bytes())
     other.get_by_role("button", name="The PNG carries all").wait_for()
     assert np.abs(pixels(shown(other)) - drawn).max() <= 1
 
 
-def test_two_visitors(visit, tmp_path):
+def test_two_visitors(visit):
     ann, bob = opened(visit), opened(visit)
     for page in (ann, bob):
         choose(page, photo())
@@ -233,10 +250,14 @@ def test_two_visitors(visit, tmp_path):
         set_paper(page)
     press(ann, "Find its latent")
     state(ann, "running")
+    waits = "said => /Waiting: number 1 of 1/.test(document.querySelector(said).innerText)"
+    for _ in range(2):
+        press(bob, "Find its latent")
+        bob.wait_for_function(waits, arg=STATUS)
+        press(bob, "Cancel")
+        state(bob, "idle")
     press(bob, "Find its latent")
-    bob.wait_for_function(
-        "said => /Waiting: number 1 of 1/.test(document.querySelector(said).innerText)", arg=STATUS
-    )
+    bob.wait_for_function(waits, arg=STATUS)
     eve = visit("/?seed=4&n=4")
     state(ann, "running")  # and she was served meanwhile
     assert np.abs(pixels(shown(eve)) - MODEL.render(Recipe(seed=4))).max() <= 1
@@ -244,16 +265,25 @@ def test_two_visitors(visit, tmp_path):
     state(ann, "done")
     assert ann.inner_text(STATUS) == "Stopped, with the best so far."
     state(bob, "running")
-    before = bob.url
+    before, guess = bob.url, MODEL.render(Recipe.from_query(bob.url)).astype(int)
     press(bob, "Cancel")
     state(bob, "idle")
-    assert bob.inner_text(STATUS) == "Cancelled." and bob.url == before
+    bob.wait_for_function(
+        "said => document.querySelector(said).innerText == 'Cancelled.'", arg=STATUS
+    )
+    assert bob.url == before
+    shows(bob, lambda: recipe_shown(bob) and np.abs(pixels(shown(bob)) - guess).max() <= 1, True)
     bob.locator(EXAMPLES).first.click()
     bob.wait_for_function("before => location.href != before", arg=before)
     press(bob, "Find its latent")
     state(bob, "running")
     press(bob, "Stop and keep")
     state(bob, "done")
+
+
+def recipe_shown(page) -> bool:
+    """Whether the large picture is a file, and not one that is still sought."""
+    return not page.get_attribute(PICTURE, "src").startswith("data:")
 
 
 @pytest.mark.parametrize(
