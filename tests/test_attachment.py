@@ -6,8 +6,14 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from stylegan import stamp
-from stylegan.attachment import Attachment, AttachmentError, LowRank, shallow_copy
+from stylegan import attachment, stamp
+from stylegan.attachment import (
+    Attached,
+    Attachment,
+    AttachmentError,
+    LowRank,
+    shallow_copy,
+)
 from stylegan.config import NetworkConfig
 from stylegan.mix import Mix
 from stylegan.model import Model
@@ -162,3 +168,48 @@ def test_a_shallow_copy_shares_its_tensors(model):
     assert copy is not model.generator.synthesis
     for a, b in zip(copy.parameters(), model.generator.synthesis.parameters(), strict=True):
         assert a is b
+
+
+# What a page holds of other people's
+
+
+def test_what_is_attached_for_a_while_is_bounded(model):
+    one, two = Attachment(noise()), Attachment([m * 2 for m in noise()])
+    held = Attached(model.generator.synthesis, most_bytes=len(one.blob) + len(two.blob) - 1)
+    held.add(one)
+    held.add(one)
+    assert held.get(one.key) is one and held.get(None) is None
+    held.add(two)
+    assert held.get(one.key) is None and held.get(two.key) is two
+    with pytest.raises(AttachmentError, match=f"x {one.key}: .* open the PNG"):
+        held.network(one.key)
+    large = Attached(model.generator.synthesis, most_bytes=1)
+    large.add(one)
+    assert large.get(one.key) is one, "the newest is held at any size"
+
+
+def test_few_tuned_networks_are_at_hand_and_others_are_built_again(model, monkeypatch):
+    monkeypatch.setattr(attachment, "MOST_BUILT", 1)
+    held = Attached(model.generator.synthesis)
+    several = [Attachment((), {WEIGHT: low}) for low in (delta(model)[WEIGHT] for _ in range(2))]
+    for one in several:
+        held.add(one)
+    first = held.network(several[0].key)[1]
+    assert held.network(several[0].key)[1] is first
+    held.network(several[1].key)
+    again = held.network(several[0].key)[1]
+    assert again is not first
+    assert torch.equal(again.get_parameter(WEIGHT), first.get_parameter(WEIGHT))
+
+
+def test_a_model_is_attached_to_or_left_as_it_is(model):
+    one = Attachment(noise())
+    recipe = Recipe(seed=3, x=one.key)
+    with pytest.raises(RecipeError, match="open the PNG"):
+        model.check(recipe)
+    carrying = model.carrying(one)
+    with pytest.raises(RecipeError, match="open the PNG"):
+        model.check(recipe)
+    model.attach(one)
+    assert model.attachment(one.key) is one
+    assert np.array_equal(model.render(recipe), carrying.render(recipe))

@@ -162,7 +162,7 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(run, tmp_path, capsys):
         (["--steps", "x"], "--steps 'x' is not a whole number"),
         (["--start", "there"], "not encoder, mean or a seed"),
         (["--start", "encoder"], "has no encoder; train one"),
-        (["--distance", "lpips"], "give disc, vgg or a detector file"),
+        (["--distance", "lpips"], "give disc, pixels, vgg or a detector file"),
         (["--video", "a.avi"], "clips are written as"),
         (["--c", "1"], "has 0 classes"),
         (["--space", "z"], "invalid choice"),

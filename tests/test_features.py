@@ -117,7 +117,7 @@ def test_what_is_no_distance_is_refused(tmp_path):
     (tmp_path / "text.pt").write_text("nothing")
     with pytest.raises(UserError, match="no detector file"):
         Detector(tmp_path / "text.pt")
-    with pytest.raises(UserError, match="give disc, vgg or a detector file"):
+    with pytest.raises(UserError, match="give disc, pixels, vgg or a detector file"):
         find("lpips", nobody)
     torch.jit.script(torch.nn.ReLU()).save(str(tmp_path / "relu.pt"))
     with pytest.raises(UserError, match="cannot be used as a distance"):
@@ -129,3 +129,9 @@ def test_transparent_is_white():
     assert rgb(img).flatten().tolist() == [1, 1, 1]
     assert rgb(-img).flatten().tolist() == [1, 0, -1]
     assert at_most(pictures(side=512), 256).shape[-1] == 256
+
+
+def test_pixels_need_no_network():
+    a, b = torch.zeros(1, 3, 16, 16), torch.full((1, 3, 16, 16), 0.5)
+    look = find("pixels", nobody)
+    torch.testing.assert_close(distance(look(a), look(b)), torch.tensor([0.25]))

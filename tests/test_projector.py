@@ -253,3 +253,12 @@ def test_psnr():
     assert psnr(a, a) == 99
     assert psnr(a, a + 255) == 0
     assert psnr(a, a + 10) == pytest.approx(20 * math.log10(25.5))
+
+
+def test_without_a_discriminator_pixels_are_compared(model):
+    alone = Model("alone", "0123456789", model.generator)
+    assert projector.usual_distance(model) == "disc"
+    assert projector.usual_distance(alone) == "pixels"
+    projection = Projection(alone, sample(alone), ProjectConfig(steps=30))
+    steps = list(projection.run())
+    assert steps[-1].distance < 0.5 * steps[0].distance
