@@ -122,7 +122,7 @@ def test_a_recipe_names_it():
 def test_what_fits_another_model_is_refused(model):
     shape = model.generator.synthesis.get_parameter(WEIGHT).shape
     left, right = torch.ones(shape[0], 2), torch.ones(2, *shape[1:])
-    for attachment in (
+    for other in (
         Attachment(noise()[:-1]),
         Attachment([m[:4] for m in noise()]),
         Attachment((), {"b8.conv0.nothing": torch.ones(3)}),
@@ -132,7 +132,7 @@ def test_what_fits_another_model_is_refused(model):
         Attachment((), {WEIGHT: LowRank(left[:, :0], right[:, :1])}),
     ):
         with pytest.raises(AttachmentError, match="fit another model"):
-            model.carrying(attachment)
+            model.carrying(other)
 
 
 def test_half_a_pair_is_refused(model):

@@ -249,47 +249,37 @@ def test_noise_maps_travel_in_the_png_alone(visit, tmp_path):
 
 
 def test_two_visitors(visit):
-    ann, bob = opened(visit), opened(visit)
+    ann, bob = (opened(visit, "/?t=project&m=grey-32") for _ in range(2))
     for page in (ann, bob):
         choose(page, photo())
         here(page)
         set_paper(page)
+    before, guess = bob.url, bob.get_attribute(PICTURE, "src")
     pushed(ann, "Find its latent")
     state(ann, "running")
-    waits = "said => /Waiting: number 1 of 1/.test(document.querySelector(said).innerText)"
-    for _ in range(2):
-        pushed(bob, "Find its latent")
-        bob.wait_for_function(waits, arg=STATUS)
-        pushed(bob, "Cancel")
-        state(bob, "idle")
     pushed(bob, "Find its latent")
-    bob.wait_for_function(waits, arg=STATUS)
+    bob.wait_for_function(
+        "said => /Waiting: number 1 of 1/.test(document.querySelector(said).innerText)", arg=STATUS
+    )
     eve = visit("/?seed=4&n=4")
     state(ann, "running")  # and she was served meanwhile
     assert np.abs(pixels(shown(eve)) - MODEL.render(Recipe(seed=4))).max() <= 1
+    pushed(bob, "Cancel")
+    state(bob, "idle")
+    pushed(bob, "Find its latent")
+    state(bob, "waiting")
     pushed(ann, "Stop and keep")
     state(ann, "done")
     assert ann.inner_text(STATUS) == "Stopped, with the best so far."
     state(bob, "running")
-    before, guess = bob.url, MODEL.render(Recipe.from_query(bob.url)).astype(int)
     pushed(bob, "Cancel")
     state(bob, "idle")
-    bob.wait_for_function(
-        "said => document.querySelector(said).innerText == 'Cancelled.'", arg=STATUS
-    )
-    assert bob.url == before
-    shows(bob, lambda: recipe_shown(bob) and np.abs(pixels(shown(bob)) - guess).max() <= 1, True)
-    bob.locator(EXAMPLES).first.click()
-    bob.wait_for_function("before => location.href != before", arg=before)
+    shows(bob, lambda: (bob.inner_text(STATUS), bob.url), ("Cancelled.", before))
+    shows(bob, lambda: bob.get_attribute(PICTURE, "src"), guess)
     pushed(bob, "Find its latent")
     state(bob, "running")
     pushed(bob, "Stop and keep")
     state(bob, "done")
-
-
-def recipe_shown(page) -> bool:
-    """Whether the large picture is a file, and not one that is still sought."""
-    return not page.get_attribute(PICTURE, "src").startswith("data:")
 
 
 @pytest.mark.parametrize(
