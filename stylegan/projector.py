@@ -196,12 +196,14 @@ def spread(model: Model, c: int = 0, samples: int = SPREAD_SAMPLES) -> tuple[Ten
 class Projection:
     """One picture on its way into a model's latents. The model itself is never changed."""
 
-    LR = 0.1  # of the paper; ours is in units of w's deviation in one dimension
+    PAPER_LR = 0.1
+    LR = 0.3  # in units of w's deviation in one dimension
     PENALTY = 1e5  # weight of the noise maps' regularity
-    BETAS = (0.9, 0.99)
+    BETAS = (0.9, 0.9)  # a short memory: gradients change as fast as the picture comes
     PATIENCE, LEAST_GAIN = 30, 0.01  # steps in which the distance falls by this share, or it ends
 
     TUNE_LR = 3e-3  # of the low-rank factors; the paper's 3e-4 is for the weights themselves
+    TUNE_BETAS = (0.9, 0.999)
     TUNE_RANK = 8
     TUNE_PIXELS = 10.0  # weight of the mean squared error beside the distance (eq. 1)
     LOCAL_WEIGHT, LOCAL_EVERY = 0.1, 4  # of what changes in a picture near the pivot (eq. 4)
@@ -281,14 +283,14 @@ class Projection:
         rows = 1 if config.space == "w" else self.model.num_ws
         w = mean.expand(1, rows, -1).clone().requires_grad_()
         maps = self._random_maps()
-        adam = torch.optim.Adam([w, *maps], lr=self.LR, betas=(0.9, 0.999))
+        adam = torch.optim.Adam([w, *maps], lr=self.PAPER_LR, betas=(0.9, 0.999))
         for step in range(steps):
             t = step / steps
             added = self.randn("w", step, w.shape) * w_noise_scale(t, w_std)
             ws = (w + added).expand(-1, self.model.num_ws, -1)
             drawn = self._draw(ws, maps)
             gap = distance(self.look(drawn), self.wanted).sum()
-            self._step(adam, gap + self.PENALTY * noise_penalty(maps), self.LR * ramp(t))
+            self._step(adam, gap + self.PENALTY * noise_penalty(maps), self.PAPER_LR * ramp(t))
             self.ws = w.detach().expand(-1, self.model.num_ws, -1).clone()
             normalise(maps)
             self.noise = [m.detach().clone() for m in maps]
@@ -353,7 +355,7 @@ class Projection:
         _, w_std = spread(self.model, self.config.c, samples=1000)
         factors = self._factors()
         trained = [f for pair in factors.values() for f in (pair.left, pair.right)]
-        adam = torch.optim.Adam(trained, lr=self.TUNE_LR)
+        adam = torch.optim.Adam(trained, lr=self.TUNE_LR, betas=self.TUNE_BETAS)
         pace = _Pace(self.config.tune_steps, self.PATIENCE, self.LEAST_GAIN)
         while True:
             tuned = self._tuned(network, factors)

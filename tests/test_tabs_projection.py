@@ -255,10 +255,12 @@ def test_what_was_there_comes_back_when_a_search_is_cancelled(tab, photo):
     before = brought(tab, photo)
     steps = tab._find(controls(tab, before[tab.view], steps=1000), ANN)
     next(steps)
-    outputs = tab._cancelled({tab.view: before[tab.view]}, ANN)
+    outputs = tab._cancelled({tab.view: before[tab.view], tab.search: {"ticket": 5}}, ANN)
     assert outputs[tab.search] == {"state": "idle", "words": "Cancelled."}
     assert outputs[tab.picture] == before[tab.picture]
     assert all(tab.view not in updates for updates in steps)
+    for sent, begins in (({"ticket": 5}, False), ({"ticket": 6}, True), ({"ticket": "x"}, True)):
+        assert bool(found(tab, before[tab.view], search=sent)) == begins, "gradio begins it late"
 
 
 def test_a_search_gives_way_to_another_picture_and_to_leaving(tab, photo):

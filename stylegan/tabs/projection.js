@@ -281,6 +281,7 @@
     const figure = element.querySelector(".sg-curve");
     const line = figure.querySelector("polyline");
     const caption = figure.querySelector("figcaption");
+    let ticket = 0; // of the newest search
 
     function set(value) {
       props.value = value;
@@ -320,7 +321,8 @@
     }
 
     find.onclick = () => {
-      set({ state: "waiting", words: "Waiting for its turn" });
+      ticket = Date.now();
+      set({ state: "waiting", words: "Waiting for its turn", ticket });
       trigger("submit");
     };
     keep.onclick = () => {
@@ -328,8 +330,8 @@
       set({ ...props.value, words: "Stopping" });
     };
     cancel.onclick = () => {
+      set({ state: "idle", words: "Cancelled.", ticket });
       trigger("clear");
-      set({ state: "idle", words: "Cancelled." });
       find.focus();
     };
     // gradio writes a request's place in its queue beside the part that waits

@@ -43,7 +43,7 @@ from stylegan.tabs.easel import (
 )
 from stylegan.tabs.link import Opened, ShareRow, Value, usual_factor
 from stylegan.tabs.parts import cells_part, part, picture_part, picture_value
-from stylegan.tabs.search import MOST_SEC, Search
+from stylegan.tabs.search import MOST_SEC, Search, Withdrawn
 from stylegan.tabs.session import Session, Turns, carried, in_words, plain_name
 from stylegan.tabs.tab import Updates, said
 from stylegan.video import write_clip
@@ -88,7 +88,7 @@ class ProjectionTab:
 
     def __init__(self, session: Session, notes: gr.HTML, model: gr.Dropdown) -> None:
         self.session, self.notes, self.model = session, notes, model
-        self.easels, self.stops = Easels(), Turns()
+        self.easels, self.stops, self.withdrawn = Easels(), Turns(), Withdrawn()
         session.leaving.append(self.easels.drop)
         self._examples: dict[str, list[Example]] = {}
         self.view = gr.State()
@@ -100,7 +100,7 @@ class ProjectionTab:
                 self._build_search()
                 self._build_files()
         self.inputs = {self.view, self.space, self.tune, self.method, self.start, self.seed}
-        self.inputs |= {self.steps, self.look, self.noise, self.c, self.model}
+        self.inputs |= {self.steps, self.look, self.noise, self.c, self.model, self.search}
         self.shown = [self.view, self.stage, self.target, self.picture, self.closeness]
         self.shown += [self.notes, self.search, *self.share.outputs]
         self.outputs = [*self.shown, self.model, self.c, self.start]
@@ -262,7 +262,8 @@ class ProjectionTab:
         quiet.update(concurrency_id="project", show_progress="minimal")
         found = self.search.submit(self._find, self.inputs, self.shown, **quiet)
         quiet.update(concurrency_id="stop", concurrency_limit=2, show_progress="hidden")
-        self.search.clear(self._cancelled, {self.view}, self.shown, cancels=[found], **quiet)
+        left = {self.view, self.search}
+        self.search.clear(self._cancelled, left, self.shown, cancels=[found], **quiet)
 
     # What the page asks of a tab
 
@@ -355,6 +356,9 @@ class ProjectionTab:
     def _find(self, values: Updates, request: gr.Request) -> Iterator[Updates]:
         """How far the search is, and then what it found; closed by gradio where it is cancelled."""
         visitor, easel = request.session_hash, self.easels.get(request.session_hash)
+        if self.withdrawn.holds(visitor, values[self.search]):
+            yield gr.skip()
+            return
         stop, turn = self.stops.take(visitor), self._give_way(request)
         try:
             if easel is None:
@@ -387,6 +391,7 @@ class ProjectionTab:
     def _cancelled(self, values: Updates, request: gr.Request) -> Updates:
         """Outputs that show what was there before the search."""
         self._give_way(request)
+        self.withdrawn.add(request.session_hash, values[self.search])
         view = values[self.view]
         if view is None:
             return gr.skip()

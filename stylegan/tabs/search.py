@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from stylegan.model import Model
 from stylegan.projector import ProjectConfig, Projected, Projection, Step
 from stylegan.tabs.easel import small
+from stylegan.tabs.session import MAX_VISITORS
 
 STEP_SEC = 0.25  # between two looks at it
 SURE_SEC = 1.0  # of work, before the time left is told
@@ -88,6 +90,32 @@ class Search:
         self.picture = step.picture
         if at >= len(self.frames) * self._total / MOST_FRAMES or step.step == step.steps:
             self.frames.append(small(step.picture))
+
+
+class Withdrawn:
+    """Searches that were cancelled while they waited: gradio begins them all the same.
+
+    A page numbers its searches upwards; what it sends can be anything.
+    """
+
+    def __init__(self) -> None:
+        self._newest: OrderedDict[str | None, float] = OrderedDict()
+
+    def add(self, visitor: str | None, sent: Any) -> None:
+        """Withdraw a visitor's search of this number, and those before it."""
+        self._newest[visitor] = max(ticket_of(sent), self._newest.pop(visitor, 0))
+        while len(self._newest) > MAX_VISITORS:
+            self._newest.popitem(last=False)
+
+    def holds(self, visitor: str | None, sent: Any) -> bool:
+        """Whether it was withdrawn."""
+        return 0 < ticket_of(sent) <= self._newest.get(visitor, 0)
+
+
+def ticket_of(sent: Any) -> float:
+    """The number of a search in what a page sends, 0 where there is none."""
+    ticket = sent.get("ticket") if isinstance(sent, dict) else None
+    return ticket if isinstance(ticket, (int, float)) else 0
 
 
 def lasting(seconds: float) -> str:
