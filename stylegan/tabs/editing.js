@@ -167,7 +167,7 @@ has no such direction, so the link carries the latent that it leads to.`;
       for (const [i, control] of [...root.querySelectorAll("button, input")].entries()) {
         control.dataset.key = `${key}-${i}`;
       }
-      pick.textContent = label;
+      pick.textContent = pick.title = label;
       part("sg-note").textContent = item.note || "";
       const inLinks = given ? `in links it is ${item.direction}` : "";
       part("sg-note").title = [item.method, inLinks].filter(Boolean).join("; ");

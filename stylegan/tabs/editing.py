@@ -414,9 +414,8 @@ def _sliders_part() -> gr.HTML:
     template = (
         f"{_LINE}<div class='sg-bar'><h3 class='sg-h'>Directions</h3>"
         "<button type='button' class='sg-reset-all'>Reset all</button></div>"
-        "<p class='sg-hint'>1 σ, a standard deviation, is a usual step for this model; beyond 3 "
-        "its pictures come apart. Early layers hold pose and shape, late ones colour and "
-        "texture.</p>"
+        "<p class='sg-hint'>1 σ is a usual step for this model; beyond 3 its pictures come apart. "
+        "Early layers hold pose and shape, late ones colour and texture.</p>"
         "<div class='sg-named'></div>"
         "<details class='sg-found'><summary></summary>"
         "<p class='sg-hint'>The ways in which this model's pictures differ most, found without "
