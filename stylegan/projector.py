@@ -61,7 +61,7 @@ class ProjectConfig:
     """Optimise the noise maps too; they then belong to the result."""
     tune: bool = False
     """Tune the generator's weights for this picture afterwards (arXiv 2106.05744)."""
-    tune_steps: int = 350
+    tune_steps: int = 200
     """Most steps of that."""
     c: int = 0
     """The class, where the model has classes."""
@@ -202,8 +202,8 @@ class Projection:
     BETAS = (0.9, 0.9)  # a short memory: gradients change as fast as the picture comes
     PATIENCE, LEAST_GAIN = 30, 0.01  # steps in which the distance falls by this share, or it ends
 
-    TUNE_LR = 3e-3  # of the low-rank factors; the paper's 3e-4 is for the weights themselves
-    TUNE_BETAS = (0.9, 0.999)
+    TUNE_LR = 1e-2  # of the low-rank factors; the paper's 3e-4 is for the weights themselves
+    TUNE_BETAS = (0.9, 0.99)
     TUNE_RANK = 8
     TUNE_PIXELS = 10.0  # weight of the mean squared error beside the distance (eq. 1)
     LOCAL_WEIGHT, LOCAL_EVERY = 0.1, 4  # of what changes in a picture near the pivot (eq. 4)
