@@ -202,7 +202,7 @@ class Projection:
     BETAS = (0.9, 0.9)  # a short memory: gradients change as fast as the picture comes
     PATIENCE, LEAST_GAIN = 30, 0.01  # steps in which the distance falls by this share, or it ends
 
-    TUNE_LR = 1e-2  # of the low-rank factors; the paper's 3e-4 is for the weights themselves
+    TUNE_LR = 2e-2  # of the low-rank factors; the paper's 3e-4 is for the weights themselves
     TUNE_BETAS = (0.9, 0.99)
     TUNE_RANK = 8
     TUNE_PIXELS = 10.0  # weight of the mean squared error beside the distance (eq. 1)
