@@ -272,7 +272,7 @@
     });
   }
 
-  // The search: {state: idle, waiting, running, done or failed; share, words, curve}
+  // The search: {state: idle, waiting, running, cancelling, done or failed; share, words, curve}
   function search(element, props, trigger, watch) {
     const block = element.closest(".block") || element;
     const [find, keep, cancel] = element.querySelectorAll(".sg-do button");
@@ -292,7 +292,7 @@
       const running = value.state === "running";
       const busy = running || value.state === "waiting";
       element.querySelector(".sg-maker").dataset.state = value.state || "idle";
-      find.disabled = busy;
+      find.disabled = busy || value.state === "cancelling";
       off(keep, !running);
       off(cancel, !busy);
       off(bar, !busy);
@@ -330,9 +330,8 @@
       set({ ...props.value, words: "Stopping" });
     };
     cancel.onclick = () => {
-      set({ state: "idle", words: "Cancelled.", ticket });
+      set({ state: "cancelling", words: "Cancelling", ticket }); // until Python says that it is
       trigger("clear");
-      find.focus();
     };
     // gradio writes a request's place in its queue beside the part that waits
     new MutationObserver(() => {

@@ -392,13 +392,12 @@ class ProjectionTab:
         """Outputs that show what was there before the search."""
         self._give_way(request)
         self.withdrawn.add(request.session_hash, values[self.search])
-        view = values[self.view]
+        view, idle = values[self.view], {"state": "idle", "words": "Cancelled."}
         if view is None:
-            return gr.skip()
+            return {self.search: idle}
         try:
             model, _ = self.session.pick(view.recipe.m)
             easel = self.easels.get(request.session_hash)
-            idle = {"state": "idle", "words": "Cancelled."}
             return self._without_fixed(self._show(view.recipe, model, easel, [], idle))
         except Exception as error:
             return {self.search: {"state": "failed", "words": in_words(error)}}
