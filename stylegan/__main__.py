@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from stylegan.commands import edit, mix, render, walk
+from stylegan.commands import edit, mix, project, render, walk
 from stylegan.commands.parts import FAILED, WRONG, Parser, say
 from stylegan.config import UserError
 
@@ -37,7 +37,7 @@ def _parser() -> Parser:
     parser = Parser("python -m stylegan", description="The playground without a browser.")
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(metavar="COMMAND")
-    for command in (render, walk, mix, edit):
+    for command in (render, walk, mix, edit, project):
         command.add(commands)
     return parser
 

@@ -19,13 +19,15 @@ from torch import Tensor, nn
 from stylegan.atomic import replacing_file, replacing_folder
 from stylegan.config import ConfigError, NetworkConfig, UserError, from_dict
 from stylegan.networks.discriminators import Discriminator
+from stylegan.networks.encoder import Encoder, EncoderConfig
 from stylegan.networks.synthesis_v2 import Generator
 
 FORMAT = 1
-CONFIG, GENERATOR, DISCRIMINATOR, DIRECTIONS = (
+CONFIG, GENERATOR, DISCRIMINATOR, ENCODER, DIRECTIONS = (
     "config.json",
     "generator.safetensors",
     "discriminator.safetensors",
+    "encoder.safetensors",
     "directions.safetensors",
 )
 
@@ -81,6 +83,16 @@ def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
     try:
         with safe_open(path, framework="pt") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from error
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The texts in a safetensors file's header."""
+    path = _weights(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from error
 
@@ -282,6 +294,41 @@ def load_generator(folder: str | Path, device: str | torch.device = "cpu") -> Ge
 def load_discriminator(folder: str | Path, device: str | torch.device = "cpu") -> Discriminator:
     """The discriminator of a model folder, in eval mode and without gradients."""
     return _load_network(Discriminator, folder, DISCRIMINATOR, device)
+
+
+def save_encoder(folder: str | Path, encoder: Encoder) -> None:
+    """Write encoder.safetensors into a model folder, with its settings and the generator's hash."""
+    settings = {
+        "format": FORMAT,
+        "network": dataclasses.asdict(encoder.config),
+        "generator": revision(folder),
+    }
+    tensors = {name: tensor.half() for name, tensor in encoder.state_dict().items()}
+    metadata = {"settings": json.dumps(settings, allow_nan=False)}
+    save_tensors(Path(folder) / ENCODER, tensors, metadata)
+
+
+def load_encoder(folder: str | Path, device: str | torch.device = "cpu") -> Encoder:
+    """The encoder of a model folder, in eval mode and without gradients."""
+    path = _folder(folder) / ENCODER
+    shapes = tensor_shapes(path)
+    try:
+        settings = json.loads(read_metadata(path).get("settings", ""))
+        config = from_dict(EncoderConfig, settings["network"])
+        made_for = settings["generator"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path} tells nothing of its settings") from error
+    if made_for != revision(folder):
+        raise CheckpointError(
+            f"{path} was trained for another generator ({made_for}); train it again: "
+            f"python -m train encoder --model {folder}"
+        )
+    with torch.device("meta"):
+        _compare(_shapes(Encoder(config).state_dict()), shapes, str(path))
+    with torch.random.fork_rng(devices=[]):  # first weights are drawn, and then overwritten
+        encoder = Encoder(config)
+    load_strict(encoder, load_tensors(path), str(path))
+    return encoder.to(device).eval().requires_grad_(False)
 
 
 def revision(folder: str | Path) -> str:

@@ -53,6 +53,8 @@ class Mix:
     """const, none, or the number that noise maps are drawn from."""
     m: str | None = None
     """The model as id@revision; none for whichever is loaded."""
+    x: str | None = None
+    """Hash of the noise maps or tuning that all its pictures are drawn with, see attachment.py."""
 
     def __post_init__(self) -> None:
         rows = check_sources("row", self.rows, MAX_SOURCES)
@@ -93,8 +95,8 @@ class Mix:
 
     @property
     def fits_link(self) -> bool:
-        """Whether the text is short enough for an address (many latents are not)."""
-        return len(self.to_query()) <= MAX_LINK_CHARS
+        """Whether a link says it all: short enough for an address, and with nothing beside it."""
+        return self.x is None and len(self.to_query()) <= MAX_LINK_CHARS
 
     def cell(self, row: int, col: int) -> Recipe:
         """The recipe of the cell, counted from 0."""
@@ -105,7 +107,7 @@ class Mix:
     def source(self, source: int | str) -> Recipe:
         """The recipe of a row's or column's own picture."""
         which = {"w": source} if isinstance(source, str) else {"seed": source}
-        same = {name: getattr(self, name) for name in ("psi", "cut", "c", "noise", "m")}
+        same = {name: getattr(self, name) for name in ("psi", "cut", "c", "noise", "m", "x")}
         return Recipe(**which, **same)
 
     @classmethod

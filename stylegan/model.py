@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import groupby, islice
@@ -15,10 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylegan.attachment import Attached, Attachment, elsewhere
 from stylegan.checkpoint import (
     DIRECTIONS,
+    DISCRIMINATOR,
+    ENCODER,
     DirectionNote,
     load_directions,
+    load_discriminator,
+    load_encoder,
     load_generator,
     read_config,
     revision,
@@ -26,6 +32,8 @@ from stylegan.checkpoint import (
 from stylegan.config import NetworkConfig, UserError
 from stylegan.latents import along, mix_rows, noise_maps, shift, z_from_seed
 from stylegan.mix import Mix
+from stylegan.networks.discriminators import Discriminator
+from stylegan.networks.encoder import Encoder
 from stylegan.networks.mapping import broadcast, truncate
 from stylegan.networks.ops import to_uint8
 from stylegan.networks.synthesis_v2 import Generator
@@ -51,15 +59,20 @@ class Model:
         training: dict[str, Any] | None = None,
         directions: dict[str, Tensor] | None = None,
         direction_notes: dict[str, DirectionNote] | None = None,
+        folder: Path | None = None,
     ) -> None:
-        """`directions` maps names to steps [w_dim] or [num_ws, w_dim] one deviation long."""
+        """`directions` maps names to steps [w_dim] or [num_ws, w_dim] one deviation long; `folder`
+        is where further networks are read from when they are asked for."""
         self.name, self.revision = name, revision
         self.training = training or {}
         self.directions = directions or {}
         notes = direction_notes or {}
         self.direction_notes = {name: notes.get(name, DirectionNote()) for name in self.directions}
         self.generator = generator
+        self.folder = folder
         self._lock = threading.Lock()
+        self._others: dict[str, Discriminator | Encoder] = {}
+        self._attached = Attached(generator.synthesis)
         self._tracks = lru_cache(KEPT_WALKS)(self._find_tracks)  # asked for frame by frame
 
     @property
@@ -92,6 +105,64 @@ class Model:
         """Pictures drawn at once."""
         return max(1, min(MAX_BATCH, BATCH_PIXELS // self.config.resolution**2))
 
+    @property
+    def discriminator(self) -> Discriminator:
+        """The folder's own, read when it is first asked for."""
+        return self._other("discriminator", load_discriminator)
+
+    @property
+    def has_discriminator(self) -> bool:
+        """Whether the folder holds a discriminator, or one was given."""
+        here = self.folder is not None and (self.folder / DISCRIMINATOR).is_file()
+        return here or "discriminator" in self._others
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether the folder holds an encoder."""
+        return self.folder is not None and (self.folder / ENCODER).is_file()
+
+    @property
+    def encoder(self) -> Encoder:
+        """Pictures [N, C, R, R] in [-1, 1] -> ws, read when it is first asked for."""
+        if not self.has_encoder:
+            raise UserError(
+                f"{self.name} has no encoder; train one: "
+                f"python -m train encoder --model {self.folder or 'MODEL'}"
+            )
+        return self._other("encoder", load_encoder)
+
+    def _other(self, name: str, load: Callable[..., Any]) -> Any:
+        with self._lock:
+            if name not in self._others:
+                if self.folder is None:
+                    raise UserError(f"{self.name} has no folder to read its {name} from")
+                self._others[name] = load(self.folder, self.device)
+            return self._others[name]
+
+    def carrying(self, attachment: Attachment) -> Model:
+        """This model, drawing recipes that name the attachment as well; no weight is copied."""
+        model = copy.copy(self)
+        model._attached = self._attached.copy()
+        model._tracks = lru_cache(KEPT_WALKS)(model._find_tracks)
+        model.attach(attachment)
+        return model
+
+    def attach(self, attachment: Attachment) -> None:
+        """From now on, until others need the room, draw recipes that name the attachment."""
+        self._attached.add(attachment)
+
+    def attachment(self, x: str | None) -> Attachment | None:
+        """What a recipe's x names, if it is here."""
+        return self._attached.get(x)
+
+    def labels(self, c: int, n: int) -> Tensor | None:
+        """Class c as one-hot labels [n, c_dim], none where the model has no classes."""
+        if not self.c_dim:
+            return None
+        labels = torch.zeros(n, self.c_dim, device=self.device)
+        labels[:, c] = 1
+        return labels
+
     def stamped(self, recipe: Stamped) -> Stamped:
         """The same with this model's id, as every link and file of ours carries it."""
         return dataclasses.replace(recipe, m=self.id)
@@ -101,6 +172,8 @@ class Model:
         if recipe.c and recipe.c >= self.c_dim:
             has = f"classes 0 to {self.c_dim - 1}" if self.c_dim else "no classes"
             raise RecipeError(f"c {recipe.c}: {self.name} has {has}")
+        if recipe.x is not None and self._attached.get(recipe.x) is None:
+            raise RecipeError(elsewhere(recipe.x))
         latents = [recipe.w, *(mix.source for mix in recipe.mix)]
         for latent in latents:
             if isinstance(latent, str):
@@ -122,7 +195,7 @@ class Model:
     def ws(self, recipe: Recipe) -> Tensor:
         """What the recipe's first picture is drawn from: float32 [1, num_ws, w_dim]."""
         self.check(recipe)
-        with torch.no_grad(), _exact(self.device):
+        with torch.no_grad(), exact(self.device):
             return self._ws(recipe)
 
     def render(self, recipe: Recipe) -> np.ndarray:
@@ -175,7 +248,7 @@ class Model:
     def _find_tracks(self, walk: Walk) -> list[_Track]:
         for keyframe in walk.keyframes:
             self.check(walk.still(keyframe))
-        with torch.no_grad(), _exact(self.device):
+        with torch.no_grad(), exact(self.device):
             return [_Track(self, walk, keyframes) for keyframes in walk.tracks]
 
     def _frames(
@@ -187,18 +260,20 @@ class Model:
             yield grid(places, walk.grid[0])
 
     def _draw(self, recipes: Iterable[Recipe], most: int) -> Iterator[np.ndarray]:
-        for noise, alike in groupby(recipes, key=lambda recipe: recipe.noise):
+        for (noise, x), alike in groupby(recipes, key=lambda recipe: (recipe.noise, recipe.x)):
             while batch := list(islice(alike, most)):
-                yield from self._batch(batch, noise)
+                yield from self._batch(batch, noise, x)
 
-    def _batch(self, recipes: Sequence[Recipe], noise: int | str) -> np.ndarray:
-        synthesis = self.generator.synthesis
+    def _batch(self, recipes: Sequence[Recipe], noise: int | str, x: str | None) -> np.ndarray:
+        own, synthesis = self._attached.network(x) if x else ([], self.generator.synthesis)
+        if own and noise == "const":
+            noise = own
         if isinstance(noise, int):
             noise = [m.to(self.device) for m in noise_maps(noise, synthesis.noise_shapes)]
-        with self._lock, torch.no_grad(), _exact(self.device):
+        with self._lock, torch.no_grad(), exact(self.device):
             ws = torch.cat([self._ws(recipe) for recipe in recipes])
-            x = to_uint8(synthesis(ws, noise))  # [N, C, H, W]
-            return x.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+            drawn = to_uint8(synthesis(ws, noise))  # [N, C, H, W]
+            return drawn.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
     def _ws(self, recipe: Recipe) -> Tensor:
         ws = self._source(recipe.seed if recipe.w is None else recipe.w, recipe)
@@ -218,11 +293,8 @@ class Model:
     def _mapped(self, z: Tensor, recipe: Recipe) -> Tensor:
         """ws [1, num_ws, w_dim] of z [1, z_dim], truncated."""
         mapping = self.generator.mapping
-        c = None
-        if self.c_dim:
-            c = torch.zeros(1, self.c_dim, device=self.device)
-            c[0, recipe.c] = 1
-        ws = broadcast(mapping(z.to(self.device), c), self.num_ws)
+        w = mapping(z.to(self.device), self.labels(recipe.c, 1))
+        ws = broadcast(w, self.num_ws)
         return truncate(ws, mapping.w_avg, recipe.psi, recipe.cut)
 
     def _unpacked(self, latent: str) -> Tensor:
@@ -256,7 +328,7 @@ class _Track:
         point = along(self.points, position, self.walk.curve, self.walk.closed)
         first = self.walk.still(self.keyframes[0])
         if self.walk.space == "z":
-            with torch.no_grad(), _exact(self.model.device):
+            with torch.no_grad(), exact(self.model.device):
                 ws = self.model._mapped(point.float(), first).cpu()
         else:
             ws = (point + self.mean).float()
@@ -281,7 +353,8 @@ def load(path_or_id: str | Path, device: str | torch.device = "cpu") -> Model:
     if (folder / DIRECTIONS).is_file():
         steps, notes = load_directions(folder / DIRECTIONS, generator.config)
     steps = {name: step.to(place) for name, step in steps.items()}
-    return Model(folder.resolve().name, revision(folder), generator, training, steps, notes)
+    name = folder.resolve().name
+    return Model(name, revision(folder), generator, training, steps, notes, folder)
 
 
 def find_device(name: str | torch.device = "auto") -> torch.device:
@@ -303,7 +376,7 @@ def find_device(name: str | torch.device = "auto") -> torch.device:
 
 
 @contextmanager
-def _exact(device: torch.device) -> Iterator[None]:
+def exact(device: torch.device) -> Iterator[None]:
     """Full float32 and the same algorithms every time, so that devices agree on a recipe."""
     if device.type != "cuda":
         yield

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -96,6 +97,42 @@ def square(
     if channels == 4:
         return _clear_hidden(image)
     return image.convert(MODES[channels])
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A square of a picture, in its pixels; it may reach beyond the edges."""
+
+    left: float
+    top: float
+    side: float
+
+
+def framed(
+    image: Image.Image,
+    resolution: int,
+    channels: int,
+    frame: Frame,
+    background: tuple[int, int, int] = (255, 255, 255),
+) -> Image.Image:
+    """What a frame shows of an RGB or RGBA picture, as `square` makes it; the background lies
+    beyond the edges."""
+    if channels == 4:
+        image, fill = image.convert("RGBA"), (0, 0, 0, 0)
+    else:
+        image, fill = flatten(image, background), background
+    start = np.array([frame.left, frame.top])
+    low = np.maximum(start, 0)
+    high = np.minimum(start + frame.side, image.size)
+    if not (frame.side > 0 and (low < high).all()):
+        raise PictureError("the frame lies beside the picture")
+    scale = resolution / frame.side
+    place = np.rint((low - start) * scale).astype(int)
+    size = np.maximum(1, np.rint((high - start) * scale).astype(int) - place)
+    part = image.resize(tuple(size), Image.Resampling.LANCZOS, box=(*low, *high))
+    whole = Image.new(part.mode, (resolution, resolution), fill)
+    whole.paste(part, tuple(place))
+    return _clear_hidden(whole) if channels == 4 else whole.convert(MODES[channels])
 
 
 def flatten(image: Image.Image, background: tuple[int, int, int] = (255, 255, 255)) -> Image.Image:

@@ -25,9 +25,11 @@ MIN_LATENT = 8  # values; shorter texts could be read as seeds
 MAX_LATENT = (MAX_ROW + 1) * 4096
 MAX_QUERY_CHARS = 1 << 20
 MAX_LINK_CHARS = 6144  # what travels safely in an address
+HASH_DIGITS = 16  # of what travels beside a recipe
 
 _LONGEST_RANGE = 2 * len(str(MAX_SEED)) + 1
 
+_HASH = re.compile(rf"[0-9a-f]{{{HASH_DIGITS}}}")
 _LATENT = re.compile(r"[A-Za-z0-9_-]+")
 _FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 
@@ -175,6 +177,7 @@ COMMON: Readers = {
     "cut": read_int("cut", 0, MAX_CUT),
     "c": read_int("c", 0, MAX_CLASS),
     "noise": read_noise,
+    "x": str,
 }
 
 
@@ -182,13 +185,14 @@ COMMON: Readers = {
 
 
 def check_common(value: Any) -> dict[str, Any]:
-    """The checked psi, cut, c, noise and m of a recipe, walk or table."""
+    """The checked psi, cut, c, noise, m and x of a recipe, walk or table."""
     return {
         "psi": check_number("psi", value.psi, -MAX_PSI, MAX_PSI),
         "cut": None if value.cut is None else check_whole("cut", value.cut, 0, MAX_CUT),
         "c": check_whole("c", value.c, 0, MAX_CLASS),
         "noise": check_noise(value.noise),
         "m": None if value.m is None else check_model(value.m),
+        "x": None if value.x is None else check_attachment("x", value.x),
     }
 
 
@@ -274,6 +278,13 @@ def check_model(value: Any) -> str:
     plain = isinstance(value, str) and value.isprintable() and value == value.strip()
     if not plain or not 1 <= len(value) <= MAX_MODEL_CHARS:
         raise RecipeError(f"m {shown(value)} is not a model's name of 1 to 200 characters")
+    return value
+
+
+def check_attachment(key: str, value: Any) -> str:
+    """The hash of what a picture's file carries."""
+    if not isinstance(value, str) or not _HASH.fullmatch(value):
+        raise RecipeError(f"{key} {shown(value)} is not a hash of {HASH_DIGITS} hex digits")
     return value
 
 

@@ -122,6 +122,8 @@ class Recipe:
     """The tab that shows it."""
     m: str | None = None
     """The model as id@revision; none for whichever is loaded."""
+    x: str | None = None
+    """Hash of the noise maps or tuning that the picture's file carries, see attachment.py."""
 
     def __post_init__(self) -> None:
         seed = check_whole("seed", self.seed, 0, MAX_SEED)
@@ -170,8 +172,8 @@ class Recipe:
 
     @property
     def fits_link(self) -> bool:
-        """Whether the text is short enough for an address (a long latent is not)."""
-        return len(self.to_query()) <= MAX_LINK_CHARS
+        """Whether a link says it all: short enough for an address, and with nothing beside it."""
+        return self.x is None and len(self.to_query()) <= MAX_LINK_CHARS
 
     def singles(self) -> list[Recipe]:
         """The n recipes of one picture each."""

@@ -23,6 +23,7 @@ from stylegan.query import MAX_QUERY_CHARS
 
 KEY = "stylegan-recipe"
 PAGE = "stylegan-page"
+ATTACHED = b"sgAT"  # ancillary, private, and not to be copied when pixels are changed (PNG, 5.4)
 IN_ZIP = f"{KEY}.txt"  # what a zip begins with
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIDE_PX = 16384
@@ -30,6 +31,7 @@ STRIP_FRAMES = 10
 STRIP_PX = 128  # small frames of a film strip are enlarged to about this height
 MAX_CHUNKS = 1 << 20
 MAX_TEXT_BYTES = MAX_QUERY_CHARS + 1024
+MAX_ATTACHMENT_BYTES = 16 << 20
 
 Source = str | Path | bytes | BinaryIO
 
@@ -91,25 +93,35 @@ def contact_sheet(pictures: Sequence[np.ndarray], side: int) -> np.ndarray:
 # Writing
 
 
-def png_bytes(picture: np.ndarray, query: str, page: str | None = None) -> bytes:
+def png_bytes(
+    picture: np.ndarray, query: str, page: str | None = None, attachment: bytes | None = None
+) -> bytes:
     """A PNG of uint8 [H, W] or [H, W, C], C = 1 grey, 3 RGB or 4 RGBA, with its recipe's text.
 
-    `page` is the text of the page that it was saved from, which may show more pictures.
+    `page` is the text of the page that it was saved from, which may show more pictures;
+    `attachment` the blob of an `Attachment` that the recipe names.
     """
     info = PngInfo()
     info.add_text(KEY, query)
     if page is not None:
         info.add_text(PAGE, page)
     info.add_text("Software", "stylegan")
+    if attachment is not None:
+        info.add(ATTACHED, attachment)
     flat = picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture
     data = io.BytesIO()
     Image.fromarray(flat).save(data, "PNG", pnginfo=info)
     return data.getvalue()
 
 
-def write_png(target: str | Path | BinaryIO, picture: np.ndarray, query: str) -> None:
+def write_png(
+    target: str | Path | BinaryIO,
+    picture: np.ndarray,
+    query: str,
+    attachment: bytes | None = None,
+) -> None:
     """Write `png_bytes` to a binary file, or to a path, where it appears whole or not at all."""
-    data = png_bytes(picture, query)
+    data = png_bytes(picture, query, attachment=attachment)
     if not isinstance(target, (str, Path)):
         target.write(data)
         return
@@ -143,6 +155,13 @@ def read_png(source: Source, key: str = KEY) -> str | None:
         found, _, rest = data.partition(b"\0")
         if found == key.encode():
             return _text(kind, rest)
+    return None
+
+
+def read_attachment(source: Source) -> bytes | None:
+    """The blob that a PNG carries beside its recipe, None where there is none."""
+    for _, data in _chunks(source, (ATTACHED,), MAX_ATTACHMENT_BYTES):
+        return data
     return None
 
 
@@ -189,13 +208,15 @@ def _opened(path: str | Path) -> Iterator[BinaryIO]:
         raise StampError(f"{path} cannot be read: {reason}") from error
 
 
-def _chunks(source: Source, kinds: tuple[bytes, ...]) -> Iterator[tuple[bytes, bytes]]:
+def _chunks(
+    source: Source, kinds: tuple[bytes, ...], most: int = MAX_TEXT_BYTES
+) -> Iterator[tuple[bytes, bytes]]:
     """Kind and data of the chunks of these kinds (PNG specification, section 5.3)."""
     if isinstance(source, bytes):
         source = io.BytesIO(source)
     if isinstance(source, (str, Path)):
         with _opened(source) as file:
-            yield from _chunks(file, kinds)
+            yield from _chunks(file, kinds, most)
         return
     if source.read(8) != SIGNATURE:
         raise StampError("this is not a PNG file")
@@ -204,7 +225,7 @@ def _chunks(source: Source, kinds: tuple[bytes, ...]) -> Iterator[tuple[bytes, b
         if len(head) < 8 or head[4:] == b"IEND":
             return
         size, kind = struct.unpack(">I4s", head)
-        if kind not in kinds or size > MAX_TEXT_BYTES:
+        if kind not in kinds or size > most:
             source.seek(size + 4, io.SEEK_CUR)
             continue
         data, check = source.read(size), source.read(4)

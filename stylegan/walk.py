@@ -72,6 +72,8 @@ class Walk:
     """const, none, or the number that noise maps are drawn from."""
     m: str | None = None
     """The model as id@revision; none for whichever is loaded."""
+    x: str | None = None
+    """Hash of the noise maps or tuning that all its pictures are drawn with, see attachment.py."""
 
     def __post_init__(self) -> None:
         store(
@@ -131,8 +133,8 @@ class Walk:
 
     @property
     def fits_link(self) -> bool:
-        """Whether the text is short enough for an address (many latents are not)."""
-        return len(self.to_query()) <= MAX_LINK_CHARS
+        """Whether a link says it all: short enough for an address, and with nothing beside it."""
+        return self.x is None and len(self.to_query()) <= MAX_LINK_CHARS
 
     # Time and place
 
@@ -182,7 +184,7 @@ class Walk:
     def still(self, keyframe: int | str) -> Recipe:
         """The picture of a seed or latent, drawn as this walk draws it."""
         source = {"w": keyframe} if isinstance(keyframe, str) else {"seed": keyframe}
-        same = {name: getattr(self, name) for name in ("psi", "cut", "c", "noise", "m")}
+        same = {name: getattr(self, name) for name in ("psi", "cut", "c", "noise", "m", "x")}
         return Recipe(**source, **same)
 
     @property

@@ -16,8 +16,10 @@ ROOT = Path(__file__).parents[1]
 ROWS = """
 config atomic chance containers distributed extras fetch video
 networks
-pictures data prepare doctor checkpoint latents query recipe walk mix shelf links stamp features
-model sheet distances evaluate attributes judges directions finding projector publish importers exporters
+pictures data prepare doctor checkpoint latents query latent_files recipe walk mix shelf links
+stamp attachment features
+model sheet distances evaluate attributes judges directions finding projector publish importers
+exporters
 """
 ALL = ROWS.split()
 DRAWING = [name for name in ALL if name != "importers"]

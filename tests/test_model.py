@@ -352,9 +352,9 @@ def test_pictures_of_a_long_walk_are_drawn_as_they_are_taken(model, monkeypatch)
     drawn = []
     batch = Model._batch
 
-    def spy(model, recipes, noise):
+    def spy(model, recipes, noise, x):
         drawn.append(len(recipes))
-        return batch(model, recipes, noise)
+        return batch(model, recipes, noise, x)
 
     monkeypatch.setattr(Model, "_batch", spy)
     frames = model.walk(Walk(range(20), frames=3600))

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
+from stylegan.attachment import Attachment
 from stylegan.config import UserError
 from stylegan.model import Model, load
 from stylegan.query import raw_pairs, to_text
-from stylegan.stamp import StampError, read_recipe
+from stylegan.stamp import SIGNATURE, StampError, read_attachment, read_recipe
 
 DEFAULT_MODEL = Path(__file__).resolve().parents[2] / "checkpoints" / "portraits-64"
 OTHER_PICTURES = {".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
@@ -38,6 +39,10 @@ python -m stylegan mix --rows 1-4 --cols 11-15 --layers coarse --psi 0.7 -o mix.
     "edit": """\
 python -m stylegan edit "seed=7&psi=0.7" --direction NAME --strength 2 -o out.png
 python -m stylegan edit --list
+""",
+    "project": """\
+python -m stylegan project photo.png -o out/
+python -m stylegan project photo.png --space w+ --tune --video out/journey.mp4 -o out/
 """,
 }
 
@@ -82,6 +87,22 @@ def query_of(text: str, example: str) -> str:
             f"{text[:200]!r} is neither a recipe, such as {example}, nor a PNG file or clip"
         )
     return text
+
+
+def attached(model: Model, text: str) -> Model:
+    """The model with the noise and tuning that a typed PNG carries, if it is one that does."""
+    blob = attachment_of(text)
+    return model if blob is None else model.carrying(Attachment.from_bytes(blob))
+
+
+def attachment_of(text: str) -> bytes | None:
+    """What a typed PNG carries beside its recipe."""
+    if not os.path.isfile(text):
+        return None
+    with open(text, "rb") as file:
+        if file.read(len(SIGNATURE)) != SIGNATURE:
+            return None
+    return read_attachment(text)
 
 
 SHARED = {  # names that mean the same in every recipe

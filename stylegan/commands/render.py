@@ -14,6 +14,8 @@ from stylegan.commands.parts import (
     DONE,
     STOPPED,
     add_common,
+    attached,
+    attachment_of,
     is_png,
     load_model,
     note_model,
@@ -82,14 +84,15 @@ def render(options: argparse.Namespace) -> int:
         raise UserError(f"--seeds writes many files; name a folder with -o, not {out}")
     if not one_file and recipe.w is not None:
         raise UserError(f"a recipe with w is one file; name a .png with -o, not {out}")
-    model = load_model(options)
+    model = attached(load_model(options), options.recipe)
     model.check(recipe)
     note_model(recipe.m, model)
     if not one_file:
         files = {f"seed{each.seed:05d}.png": each for each in recipes}
         return _fill(out, model, files, options.enlarge)
     query = model.stamped(recipe).to_query()
-    write_png(out, enlarge(grid(model.render_many(recipe)), options.enlarge), query)
+    sheet = enlarge(grid(model.render_many(recipe)), options.enlarge)
+    write_png(out, sheet, query, attachment_of(options.recipe))
     print(f"{out}: {query}")
     return DONE
 

@@ -150,7 +150,7 @@ class Synthesis(nn.Module):
     ) -> Tensor:
         """Draw; `noise` is "const" (stored), "none", or one map [N or 1, 1, r, r] per layer."""
         x = img = None
-        ws, maps = ws.float().unbind(dim=1), self._noise_maps(noise)
+        ws, maps = ws.float().unbind(dim=1), self.noise_maps(noise)
         for r in self.config.resolutions:
             row, layer = (0, 0) if r == 4 else (2 * r.bit_length() - 7, 2 * r.bit_length() - 7)
             count = 1 if r == 4 else 2
@@ -159,7 +159,8 @@ class Synthesis(nn.Module):
             )
         return img
 
-    def _noise_maps(self, noise: Noise) -> Sequence[Tensor | None]:
+    def noise_maps(self, noise: Noise) -> Sequence[Tensor | None]:
+        """What each layer is given, in drawing order."""
         if isinstance(noise, str):
             if noise not in ("const", "none"):
                 raise ValueError(f"noise {noise!r} is not const, none or a list of maps")

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
+
 from stylegan.config import UserError
 from stylegan.model import Model
 from stylegan.stamp import clip_comment, enlarge, film_strip, png_bytes, strip_length
-from stylegan.tabs.session import Session, in_turn, place, plain_name
+from stylegan.tabs.session import Session, carried, in_turn, place, plain_name
 from stylegan.video import clip_kind, write_clip
 from stylegan.walk import Walk
 
@@ -62,7 +64,7 @@ def strip_file(session: Session, model: Model, walk: Walk) -> Path:
         return found
     shown = walk.spread(strip_length(walk.grid[0] * model.config.resolution))
     strip = film_strip(list(model.walk(walk, shown, in_turn(model))))
-    return session.files.put(place, png_bytes(strip, model.stamped(walk).to_query()))
+    return session.files.put(place, _png(model, walk, strip))
 
 
 def frame_file(session: Session, model: Model, walk: Walk, index: int, factor: int = 1) -> Path:
@@ -71,8 +73,11 @@ def frame_file(session: Session, model: Model, walk: Walk, index: int, factor: i
     if found := session.files.get(place):
         return found
     (frame,) = model.walk(walk, [index], in_turn(model))
-    data = png_bytes(enlarge(frame, factor), model.stamped(walk).to_query())
-    return session.files.put(place, data)
+    return session.files.put(place, _png(model, walk, enlarge(frame, factor)))
+
+
+def _png(model: Model, walk: Walk, picture: np.ndarray) -> bytes:
+    return png_bytes(picture, model.stamped(walk).to_query(), attachment=carried(model, walk))
 
 
 def short_name(keyframe: int | str) -> str:

@@ -17,7 +17,7 @@ from stylegan.model import Model
 from stylegan.sheet import Place, cell_factor, draw_sheet
 from stylegan.stamp import png_bytes
 from stylegan.tabs.parts import CRISP_BELOW_PX, file_value, part
-from stylegan.tabs.session import Session, place, plain_name
+from stylegan.tabs.session import Session, carried, place, plain_name
 
 MAX_TABLE_PIXELS = 1 << 25  # of all its pictures: 32 of 1024x1024, and any table of 128x128
 
@@ -40,7 +40,7 @@ def table_file(session: Session, model: Model, mix: Mix) -> Path:
     drawn = (path for batch in session.draw(model, list(recipes.values())) for path in batch)
     pictures = zip(recipes, map(_opened, drawn), strict=True)
     sheet = draw_sheet(mix, pictures, model.config, factor)
-    return session.files.put(kept, png_bytes(sheet, query))
+    return session.files.put(kept, png_bytes(sheet, query, attachment=carried(model, mix)))
 
 
 def check_table(mix: Mix, model: Model) -> None:

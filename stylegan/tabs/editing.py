@@ -168,6 +168,7 @@ class EditingTab:
             w=None,
             mix=(),
             e=_kept(value.e, model),
+            x=None,
         )
 
     def take(self, view: View | None, pictures: Sequence[Recipe], how: str, model: Model) -> Recipe:
@@ -231,7 +232,12 @@ class EditingTab:
         old = view.start if view else self.welcome(model)
         w = old.w if seed is None else None
         start = dataclasses.replace(
-            old, seed=0 if w else seed, w=w, psi=values[self.psi], c=values[self.c]
+            old,
+            seed=0 if w else seed,
+            w=w,
+            psi=values[self.psi],
+            c=values[self.c],
+            x=old.x if w else None,
         )
         known = self.found.known(model, values[self.marking.own])
         edits = tuple(

@@ -42,7 +42,7 @@ from stylegan.tabs.parts import (
 )
 from stylegan.tabs.seeds import PATIENCE_SEC
 from stylegan.tabs.session import Session, in_words
-from stylegan.tabs.tab import Updates, source
+from stylegan.tabs.tab import Updates, drawn_like, source
 from stylegan.walk import MAX_FPS, MAX_FRAMES, MAX_GRID, MAX_KEYFRAMES, Walk
 
 STEP_SEC = 0.25  # between two words on how far a clip is
@@ -285,7 +285,7 @@ class InterpolationTab:
         keyframes += tuple(source(picture, walk, model) for picture in pictures)
         latents = any(isinstance(keyframe, str) for keyframe in keyframes)
         return dataclasses.replace(
-            walk,
+            drawn_like(walk, pictures),
             keyframes=keyframes,
             space="w" if latents else walk.space,
             grid=walk.grid if len(keyframes) % walk.places == 0 else (1, 1),
@@ -351,6 +351,9 @@ class InterpolationTab:
             grid=(values[self.columns], values[self.rows]),
             **self.look.read(values, before),
         )
+        view = values[self.view]
+        if view is not None and any(isinstance(keyframe, str) for keyframe in walk.keyframes):
+            walk = dataclasses.replace(walk, x=view.walk.x)
         return (walk if model is before else _adapted(walk, model)), model
 
     def _read_keyframes(self, values: Updates, view: View | None) -> tuple[int | str, ...]:
@@ -756,4 +759,5 @@ def _adapted(walk: Walk, model: Model) -> Walk:
         grid=walk.grid if len(seeds) % walk.places == 0 else (1, 1),
         c=walk.c if walk.c < max(model.c_dim, 1) else 0,
         cut=walk.cut if walk.cut is not None and walk.cut < model.num_ws else None,
+        x=None,
     )

@@ -10,13 +10,14 @@ from typing import Any
 
 import gradio as gr
 
+from stylegan.attachment import Attachment
 from stylegan.config import UserError
 from stylegan.links import names_something, read_link
 from stylegan.mix import Mix
 from stylegan.model import Model
 from stylegan.recipe import Recipe, RecipeError
 from stylegan.shelf import Shelf
-from stylegan.stamp import PAGE, StampError, read_png, read_recipe
+from stylegan.stamp import PAGE, SIGNATURE, StampError, read_attachment, read_png, read_recipe
 from stylegan.tabs.parts import link_part, saver_part, saver_value
 from stylegan.tabs.session import Session, in_words
 from stylegan.walk import Walk
@@ -98,6 +99,8 @@ def open_file(path: str | Path, session: Session) -> Opened:
     text = read_recipe(path)
     if text is None:
         raise StampError("this file carries no recipe, so it was not drawn here")
+    if blob := carried_by(path):
+        session.pick(read_link(text).m)[0].attach(Attachment.from_bytes(blob))
     opened = open_text(text, session)
     page = read_png(path, PAGE) if isinstance(opened.value, Recipe) else None
     if page is None:
@@ -108,6 +111,14 @@ def open_file(path: str | Path, session: Session) -> Opened:
     if isinstance(view, Mix) and one in view.recipes().values():
         return dataclasses.replace(opened, value=_checked(view, opened.model), one=one)
     return opened
+
+
+def carried_by(path: str | Path) -> bytes | None:
+    """The noise maps or tuning in a PNG; other files have none."""
+    with Path(path).open("rb") as file:
+        if file.read(len(SIGNATURE)) != SIGNATURE:
+            return None
+    return read_attachment(path)
 
 
 def _open_shelf(shelf: Shelf, session: Session) -> Opened:
@@ -148,7 +159,8 @@ def link_value(value: Value) -> dict[str, Any]:
     text = value.to_query()
     if value.fits_link:
         return {"query": text, "m": value.m}
-    return {"query": "", "text": text, "m": value.m}
+    why = {} if value.x is None else {"why": "The PNG carries all"}
+    return {"query": "", "text": text, "m": value.m, **why}
 
 
 class ShareRow:

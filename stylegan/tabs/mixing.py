@@ -40,7 +40,7 @@ from stylegan.tabs.parts import link_part, picture_part, picture_value, saver_va
 from stylegan.tabs.seeds import DICE
 from stylegan.tabs.session import Session, in_words
 from stylegan.tabs.sources import learned, read_typed, to_typed
-from stylegan.tabs.tab import Updates, source
+from stylegan.tabs.tab import Updates, drawn_like, source
 
 MOST_KNOWN = 4 * MAX_SOURCES  # latents that a visitor can type by name
 PATIENCE_SEC = 0.4  # a table that takes longer shows what it has
@@ -200,6 +200,7 @@ class MixingTab:
             layers=matching_layers(value.layers, before.config, model.config),
             c=value.c if value.c < max(model.c_dim, 1) else 0,
             cut=value.cut if value.cut is not None and value.cut < model.num_ws else None,
+            x=None,
         )
 
     def take(self, view: View | None, pictures: Sequence[Recipe], how: str, model: Model) -> Mix:
@@ -214,7 +215,7 @@ class MixingTab:
             mix = view.mix if view.mix.m == model.id else self.adapted(view.mix, model)
             before = getattr(mix, how)
         added = (source(picture, mix, model) for picture in pictures)
-        return dataclasses.replace(mix, **{how: (*before, *added)})
+        return dataclasses.replace(drawn_like(mix, pictures), **{how: (*before, *added)})
 
     # What visitors do
 
@@ -330,6 +331,7 @@ class MixingTab:
             layers=_list_of(values[self.layers], "layers"),
             **self.look.read(values, before),
             m=before.id,
+            x=values[self.view].mix.x if values[self.view] else None,
         )
         return (mix if model is before else self.adapted(mix, model)), model
 

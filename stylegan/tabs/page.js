@@ -139,7 +139,7 @@ window.stylegan = (() => {
       shown = true;
       if (leads) stylegan.linked(element, value);
       button.disabled = !value.query;
-      button.textContent = value.query ? usual : "Too long for a link";
+      button.textContent = value.query ? usual : value.why || "Too long for a link";
       if (value.query === query) return;
       query = value.query;
       if (leads) timer = timer || setTimeout(follow, ADDRESS_MS);
@@ -190,11 +190,13 @@ window.stylegan = (() => {
   // Files dropped anywhere on the page go to the button that opens them.
   function dropping(id) {
     let inside = false; // something of this page itself is dragged
-    const carries = (event) => !inside && [...event.dataTransfer.types].includes("Files");
+    const carries = (event) =>
+      !inside && !event.defaultPrevented && [...event.dataTransfer.types].includes("Files");
     const over = (on) => document.body.classList.toggle("sg-drop", on);
     addEventListener("dragstart", () => (inside = true));
     addEventListener("dragend", () => (inside = false));
     addEventListener("dragover", (event) => {
+      if (event.defaultPrevented) over(false); // a part of the page takes it
       if (!carries(event)) return;
       event.preventDefault();
       over(true);
@@ -203,9 +205,9 @@ window.stylegan = (() => {
       if (!event.relatedTarget) over(false);
     });
     addEventListener("drop", (event) => {
+      over(false);
       if (!carries(event)) return;
       event.preventDefault();
-      over(false);
       const input = document.querySelector(`#${id} input[type=file], input[type=file]#${id}`);
       if (!input || !event.dataTransfer.files.length) return;
       const files = new DataTransfer();

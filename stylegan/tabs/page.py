@@ -14,13 +14,16 @@ from stylegan.config import UserError
 from stylegan.model import Model
 from stylegan.recipe import Recipe
 from stylegan.shelf import Shelf
-from stylegan.tabs import editing, interpolation, mixing
+from stylegan.stamp import StampError
+from stylegan.tabs import editing, interpolation, mixing, projection
 from stylegan.tabs.desk import Desk, read_asked, usable
+from stylegan.tabs.easel import is_picture
 from stylegan.tabs.editing import EditingTab
 from stylegan.tabs.interpolation import InterpolationTab
 from stylegan.tabs.link import Opened, open_address, open_file, open_text
 from stylegan.tabs.mixing import MixingTab
 from stylegan.tabs.parts import notes_part
+from stylegan.tabs.projection import ProjectionTab
 from stylegan.tabs.seeds import SeedsTab
 from stylegan.tabs.session import Session, in_words
 from stylegan.tabs.tab import Tab, Updates, View
@@ -39,6 +42,7 @@ TABS: dict[str, tuple[str, Callable[..., Tab]]] = {  # id in links -> label, cla
     "walk": ("Interpolation", InterpolationTab),
     "mix": ("Mixing", MixingTab),
     "edit": ("Editing", EditingTab),
+    "project": ("Projection", ProjectionTab),
 }
 SENDS = {  # how pictures are taken -> the tab that takes them
     "seeds": "seeds",
@@ -82,6 +86,7 @@ def build(session: Session) -> gr.Blocks:
         interpolation.add_endpoint(session)
         mixing.add_endpoint(session)
         editing.add_endpoint(session)
+        projection.add_endpoint(session)
     page.queue(max_size=MAX_WAITING)
     return page
 
@@ -140,6 +145,7 @@ class _Page:
         self.session, self.tabs, self.strip = session, tabs, strip
         self.model, self.notes, self.desk = model, notes, desk
         self.current = gr.State(next(iter(tabs)))
+        self.finder = tabs.get(ProjectionTab.id)
 
     def connect(self, page: gr.Blocks, places: dict[str, gr.Tab], opener: gr.UploadButton) -> None:
         quiet = {
@@ -151,7 +157,7 @@ class _Page:
         every = [self.strip, self.current, self.desk.shared]
         every += _once(part for tab in self.tabs.values() for part in tab.outputs)
         page.load(self._load, search, every, js="() => window.location.search", **quiet)
-        opener.upload(self._upload, opener, every, **quiet)
+        opener.upload(self._upload, [opener, self.model], every, **quiet)
         views = {self.model, self.current, *(tab.view for tab in self.tabs.values())}
         self.model.input(self._changed_model, views, every, **quiet)
         self.desk.part.select(self._asked, views, every, trigger_mode="always_last", **quiet)
@@ -167,9 +173,15 @@ class _Page:
     def _load(self, search: str, request: gr.Request) -> Updates:
         return self._open(open_address(search, self.session), request)
 
-    def _upload(self, path: str, request: gr.Request) -> Updates:
+    def _upload(self, path: str, model_id: str, request: gr.Request) -> Updates:
         try:
-            opened = open_file(path, self.session)
+            try:
+                opened = open_file(path, self.session)
+            except StampError:  # it was not drawn here: the latent that draws it can be found
+                if not self.finder or not is_picture(path):
+                    raise
+                model, _ = self.session.pick(model_id)
+                return self._shown(self.finder, self.finder.take_file(path, model, request))
             if isinstance(opened.value, Shelf):  # what is shown stays
                 return {**self.desk.shown(opened), self.notes: opened.notes}
             return self._open(opened, request)
@@ -224,6 +236,8 @@ class _Page:
         visitor = request.session_hash
         for drawing in (visitor, *(f"{visitor}/{id}" for id in self.tabs)):
             self.session.turns.take(drawing)  # what is still drawn for this visitor stops
+        for forget in self.session.leaving:
+            forget(visitor)
 
     def _open(self, opened: Opened, request: gr.Request) -> Updates:
         """Outputs that show what was opened in the tab that it belongs to; of a shelf, its first
@@ -234,8 +248,11 @@ class _Page:
         return self._show(self.tabs.get(opened.tab, self.tabs["seeds"]), opened, request)
 
     def _show(self, tab: Tab, opened: Opened, request: gr.Request) -> Updates:
-        shown = tab.open(opened, request)
-        return {**shown, self.strip: gr.Tabs(selected=tab.id), self.current: tab.id}
+        return self._shown(tab, tab.open(opened, request))
+
+    def _shown(self, tab: Tab, outputs: Updates) -> Updates:
+        """These outputs, with their tab in sight."""
+        return {**outputs, self.strip: gr.Tabs(selected=tab.id), self.current: tab.id}
 
 
 def _once(parts: Iterable[gr.components.Component]) -> list[gr.components.Component]:

@@ -199,6 +199,7 @@ class SeedsTab:
             mix=old.mix,
             e=old.e,
             n=1 if w else values[self.n],
+            x=old.x if w else None,
         )
         return (recipe if model is before else _adapted(recipe, model)), model
 
@@ -302,6 +303,7 @@ def _adapted(recipe: Recipe, model: Model) -> Recipe:
         w=None,
         mix=(),
         e=(),
+        x=None,
     )
 
 

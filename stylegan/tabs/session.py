@@ -10,7 +10,7 @@ import re
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from stylegan.mix import Mix
 from stylegan.model import Model, load
 from stylegan.recipe import Recipe
 from stylegan.stamp import enlarge, grid, png_bytes
+from stylegan.walk import Walk
 
 MAX_FOLDER_BYTES = 512 << 20
 MAX_FILES = 20_000
@@ -51,6 +52,7 @@ class Session:
         self.files = Files(files)
         self.max_frames = max_frames
         self.turns = Turns()
+        self.leaving: list[Callable[[str | None], None]] = []  # told when a visitor leaves
 
     @property
     def first(self) -> Model:
@@ -111,9 +113,10 @@ class Session:
             raise UserError(f"{what} enlarged by 1 to {most} here, not {factor}")
         turns = _in_turns(model, recipe.singles())
         sheet = grid([drawn for batch in turns for drawn in model.draw(batch)])
-        return self.files.put(
-            place, png_bytes(enlarge(sheet, factor), _query(model, recipe), around)
+        data = png_bytes(
+            enlarge(sheet, factor), _query(model, recipe), around, carried(model, recipe)
         )
+        return self.files.put(place, data)
 
     def largest(self, model: Model, n: int) -> int:
         """By how much n pictures of a model can be enlarged at most."""
@@ -254,6 +257,12 @@ def file_name(model: Model, recipe: Recipe, factor: int = 1) -> str:
     last = f"-{recipe.seed + recipe.n - 1}" if recipe.n > 1 else ""
     parts = [model.name, seed + last, f"psi{recipe.psi:g}", *([f"{factor}x"] if factor > 1 else [])]
     return plain_name(*parts) + ".png"
+
+
+def carried(model: Model, value: Recipe | Walk | Mix) -> bytes | None:
+    """The noise maps or tuning that a value's file carries beside its text."""
+    attachment = model.attachment(value.x)
+    return attachment.blob if attachment else None
 
 
 def _query(model: Model, recipe: Recipe | Mix) -> str:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import gradio as gr
 from torch import Tensor
 
+from stylegan.config import UserError
+from stylegan.mix import Mix
 from stylegan.model import Model
 from stylegan.query import pack_latent
 from stylegan.recipe import Recipe
 from stylegan.tabs.link import Opened, Value
+from stylegan.walk import Walk
 
 Updates = dict[Any, Any]  # outputs by component
+Drawn = TypeVar("Drawn", Walk, Mix)
 
 
 class View(Protocol):
@@ -66,6 +71,14 @@ def source(picture: Recipe, target: Value, model: Model) -> int | str:
     if picture.w is not None and not picture.mix and not picture.e:
         return picture.w
     return latent_of(model.ws(picture))
+
+
+def drawn_like(value: Drawn, pictures: Sequence[Recipe]) -> Drawn:
+    """A walk or table, drawn with the noise maps or tuning that pictures to be added bring."""
+    found = {picture.x for picture in (value, *pictures)} - {None}
+    if len(found) > 1:
+        raise UserError("these pictures carry several tunings, and all here is drawn with one")
+    return dataclasses.replace(value, x=next(iter(found), None))
 
 
 def latent_of(ws: Tensor) -> str:

@@ -56,7 +56,7 @@ def fit(
     folder, device = Path(folder), find_device(config.device)
     pictures = data.Pictures(config.data, mirror=config.mirror)
     _check(config, pictures, device)
-    with run.locked(folder), _signals() as stop:
+    with run.locked(folder), signals() as stop:
         # Networks, and where they stood
         trainer = Trainer(config, device)
         if config.resume_from and (fresh or not state.exists(folder)):
@@ -149,7 +149,7 @@ def _spent(config: TrainConfig, nimg: int, seconds: float) -> bool:
 
 
 @contextmanager
-def _signals() -> Iterator[_Stop]:
+def signals() -> Iterator[_Stop]:
     """Let Ctrl-C and SIGTERM end the step, not the process; a second one ends it at once."""
     stop = _Stop()
     if threading.current_thread() is not threading.main_thread():

@@ -23,10 +23,10 @@ PARTS = (CONFIG, STATS, BEST, "grids", "models", "state-A", "state-B", "events")
 
 
 @contextmanager
-def locked(run: Path) -> Iterator[None]:
-    """Keep every other process out of this run folder."""
+def locked(run: Path, name: str = LOCK) -> Iterator[None]:
+    """Keep every other process out of this run folder, or from what a lock of this name is for."""
     run.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run / LOCK)
+    lock = FileLock(run / name)
     try:
         lock.acquire(timeout=0)
     except Timeout:

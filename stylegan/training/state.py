@@ -62,8 +62,8 @@ def save(run: Path, trainer: Trainer, progress: Progress) -> Path:
         for name in NETWORKS:
             save_tensors(beside / f"{name}.safetensors", getattr(trainer, name).state_dict())
         for name, network in ADAMS.items():
-            moments = _moments(getattr(trainer, name), getattr(trainer, network))
-            save_tensors(beside / f"{name}.safetensors", moments)
+            tensors = moments(getattr(trainer, name), getattr(trainer, network))
+            save_tensors(beside / f"{name}.safetensors", tensors)
         (beside / STATE).write_text(json.dumps(_numbers(trainer, progress)), encoding="utf-8")
     return target
 
@@ -105,7 +105,7 @@ def _load(folder: Path, numbers: dict[str, Any], trainer: Trainer) -> None:
     for name in NETWORKS:
         load_strict(getattr(trainer, name), parts[name], f"{folder}/{name}.safetensors")
     for name, network in ADAMS.items():
-        _load_moments(getattr(trainer, name), getattr(trainer, network), parts[name])
+        load_moments(getattr(trainer, name), getattr(trainer, network), parts[name])
     trainer.iteration = numbers["iteration"]
     trainer.p = numbers["p"]
     trainer.sign_sum, trainer.sign_count = numbers["sign_sum"], numbers["sign_count"]
@@ -129,7 +129,7 @@ def _numbers(trainer: Trainer, progress: Progress) -> dict[str, Any]:
     }
 
 
-def _moments(adam: torch.optim.Adam, network: nn.Module) -> dict[str, Tensor]:
+def moments(adam: torch.optim.Adam, network: nn.Module) -> dict[str, Tensor]:
     """Adam's state by parameter name; empty before the first step."""
     return {
         f"{name}.{key}": value
@@ -138,7 +138,7 @@ def _moments(adam: torch.optim.Adam, network: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def _load_moments(adam: torch.optim.Adam, network: nn.Module, tensors: dict[str, Tensor]) -> None:
+def load_moments(adam: torch.optim.Adam, network: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Copy into fresh tensors laid out like the parameters, as Adam itself makes them."""
     for name, param in network.named_parameters():
         state = {}

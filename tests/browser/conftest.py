@@ -40,6 +40,7 @@ def chromium():
         pytest.skip("there is no Chromium; name one in CHROMIUM")
     with sync_api.sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-features=LocalNetworkAccessChecks"]
+        flags.append("--use-fake-device-for-media-stream")  # a camera
         browser = playwright.chromium.launch(executable_path=path, args=flags)
         yield browser
         browser.close()
