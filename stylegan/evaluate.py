@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stylegan import chance
 from stylegan.atomic import replacing_file
-from stylegan.checkpoint import load_generator
+from stylegan.checkpoint import find_model, load_generator
 from stylegan.config import NetworkConfig, UserError
 from stylegan.data import Pictures
 from stylegan.distances import swd_of_patches, swd_patches
@@ -39,7 +39,7 @@ class EvaluateConfig:
     """Settings of one evaluation."""
 
     model: str
-    """Model folder."""
+    """Model folder, or user/name@revision of the Hub."""
     data: str
     """Folder or zip of the real pictures, as prepare writes them."""
     metrics: str = "swd"
@@ -214,7 +214,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> dict[s
     if not names:
         raise UserError(f"no metric is named; there are: {', '.join(METRICS)}")
     check_names(names)
-    generator = load_generator(config.model, find_device(config.device))
+    generator = load_generator(find_model(config.model).folder, find_device(config.device))
     pictures = Pictures(config.data)
     return measure(generator, pictures, names, config.num, config.seed, config.batch, progress)
 

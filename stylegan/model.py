@@ -18,10 +18,10 @@ from torch import Tensor
 from stylegan.checkpoint import (
     DIRECTIONS,
     DirectionNote,
+    find_model,
     load_directions,
     load_generator,
     read_config,
-    revision,
 )
 from stylegan.config import NetworkConfig, UserError
 from stylegan.latents import along, mix_rows, noise_maps, shift, z_from_seed
@@ -51,9 +51,11 @@ class Model:
         training: dict[str, Any] | None = None,
         directions: dict[str, Tensor] | None = None,
         direction_notes: dict[str, DirectionNote] | None = None,
+        content: str = "",
     ) -> None:
-        """`directions` maps names to steps [w_dim] or [num_ws, w_dim] one deviation long."""
-        self.name, self.revision = name, revision
+        """`directions` maps names to steps [w_dim] or [num_ws, w_dim] one deviation long; `content`
+        is the revision that its weights have in any folder."""
+        self.name, self.revision, self.content = name, revision, content or revision
         self.training = training or {}
         self.directions = directions or {}
         notes = direction_notes or {}
@@ -271,17 +273,27 @@ class _Track:
         return ws.cpu().double() - self.mean
 
 
-def load(path_or_id: str | Path, device: str | torch.device = "cpu") -> Model:
-    """Open a model folder for drawing; `device` is cpu, cuda, cuda:1 ..., or auto."""
-    folder = Path(path_or_id)
+def load(
+    path_or_id: str | Path,
+    device: str | torch.device = "cpu",
+    cache: str | Path | None = None,
+    most_bytes: int | None = None,
+) -> Model:
+    """Open a model for drawing: a folder, or user/name@revision of the Hub.
+
+    `device` is cpu, cuda, cuda:1 ..., or auto. What the Hub has is fetched once and kept in the
+    user's cache, or in the folder `cache`; files above `most_bytes` are refused.
+    """
     place = find_device(device)
+    found = find_model(path_or_id, cache=cache, most_bytes=most_bytes)
+    folder = found.folder
     generator = load_generator(folder, place)
     _, training = read_config(folder)
     steps, notes = {}, {}
     if (folder / DIRECTIONS).is_file():
         steps, notes = load_directions(folder / DIRECTIONS, generator.config)
     steps = {name: step.to(place) for name, step in steps.items()}
-    return Model(folder.resolve().name, revision(folder), generator, training, steps, notes)
+    return Model(found.name, found.revision, generator, training, steps, notes, found.content)
 
 
 def find_device(name: str | torch.device = "auto") -> torch.device:

@@ -15,7 +15,7 @@ import gradio as gr
 from stylegan.model import Model
 from stylegan.recipe import MAX_PICTURES, Recipe
 from stylegan.tabs.link import Opened, ShareRow, Value, welcome
-from stylegan.tabs.parts import cells_part, cells_value, picture_part, picture_value
+from stylegan.tabs.parts import cells_part, cells_value, model_value, picture_part, picture_value
 from stylegan.tabs.session import Session, in_words
 from stylegan.tabs.tab import Updates, said
 
@@ -248,7 +248,7 @@ class SeedsTab:
         rows, psi = model.num_ws, recipe.psi
         number = isinstance(recipe.noise, int)
         return {
-            self.model: model.id,
+            self.model: model_value(self.session, model),
             self.seed: recipe.seed if recipe.w is None else None,
             self.psi: gr.Slider(minimum=min(LOW_PSI, psi), maximum=max(HIGH_PSI, psi), value=psi),
             self.n: recipe.n,

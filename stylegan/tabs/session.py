@@ -10,7 +10,7 @@ import re
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -18,15 +18,18 @@ from pathlib import Path
 import torch
 
 from stylegan.config import UserError
+from stylegan.fetch import HubId
 from stylegan.mix import Mix
 from stylegan.model import Model, load
 from stylegan.recipe import Recipe
 from stylegan.stamp import enlarge, grid, png_bytes
+from stylegan.tabs.visiting import VisitingModels
 
 MAX_FOLDER_BYTES = 512 << 20
 MAX_FILES = 20_000
 MAX_SAVED_PX = 4096  # side of an enlarged picture or grid
 MAX_VISITORS = 10_000
+SHOWN_DIGITS = 10  # of a revision, where two models have one name
 MAX_FRAMES = 1800  # of a clip, unless the operator says otherwise: a minute at 30 a second
 STEP_PIXELS = 1 << 17  # drawn for one visitor before another gets a turn: 16 x 64x64, 2 x 256x256
 
@@ -41,42 +44,69 @@ class Session:
         files: str | Path,
         device: str = "auto",
         max_frames: int = MAX_FRAMES,
+        any_model: bool = False,
     ) -> None:
-        """Open the model folders; `files` is an empty folder that the pictures go to, and no clip
-        has more frames than `max_frames`."""
+        """Open the models, folders or names of the Hub; `files` is an empty folder that the
+        pictures go to, and no clip has more frames than `max_frames`.
+
+        Links open any revision of the Hub's models that are given; with `any_model`, any model of
+        the Hub.
+        """
         loaded = [load(folder, device) for folder in folders]
         if not loaded:
             raise UserError("no model is given")
-        self.models = {model.id: model for model in loaded}
+        self.named = {model.id: model for model in loaded}
+        repos = {model.name for model in loaded if HubId.parse(model.name)}
+        self.visiting = VisitingModels(repos, device, any_model)
         self.files = Files(files)
         self.max_frames = max_frames
         self.turns = Turns()
 
     @property
+    def models(self) -> dict[str, Model]:
+        """All that can be drawn with now: the operator's, and those that links have brought."""
+        return {**self.visiting.opened, **self.named}
+
+    @property
     def first(self) -> Model:
         """The model of links that name none."""
-        return next(iter(self.models.values()))
+        return next(iter(self.named.values()))
 
     @property
     def choices(self) -> list[tuple[str, str]]:
-        """(label, id) of each model; the revision is shown where the name alone is not enough."""
-        names = [model.name for model in self.models.values()]
+        """(label, id) of each model that is always there."""
+        return self.labels(self.named)
+
+    @staticmethod
+    def labels(models: Mapping[str, Model]) -> list[tuple[str, str]]:
+        """(label, id) of models; the revision is shown where the name alone is not enough."""
+        names = [model.name for model in models.values()]
         return [
-            (model.name if names.count(model.name) == 1 else id, id)
-            for id, model in self.models.items()
+            (
+                model.name
+                if names.count(model.name) == 1
+                else f"{model.name}@{model.revision[:SHOWN_DIGITS]}",
+                id,
+            )
+            for id, model in models.items()
         ]
 
     def pick(self, wanted: str | None) -> tuple[Model, str]:
         """The model that a recipe names, or the nearest there is and a sentence about that."""
-        if wanted is None or wanted in self.models:
-            return self.models.get(wanted, self.first), ""
-        name = wanted.rpartition("@")[0] or wanted
-        alike = [model for model in self.models.values() if model.name == name]
+        if wanted is None or wanted in self.named:
+            return self.named.get(wanted, self.first), ""
+        name, _, revision = wanted.rpartition("@")
+        alike = [model for model in self.named.values() if model.name == (name or wanted)]
+        if alike and not name:
+            return alike[0], ""
+        if same := [model for model in self.named.values() if name and model.content == revision]:
+            return same[0], ""  # the same weights, under another name
+        found, reason = self.visiting.find(wanted)
+        if found is not None:
+            return found, ""
         model = alike[0] if alike else self.first
-        if wanted == name and alike:
-            return model, ""
         return model, (
-            f"This was made with {wanted}, which is not here: "
+            f"This was made with {wanted}, which is not here{f' ({reason})' if reason else ''}: "
             f"drawn with {model.id} instead, it may look different."
         )
 
