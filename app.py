@@ -23,6 +23,7 @@ import torch
 
 from stylegan.config import UserError
 from stylegan.extras import need
+from stylegan.tabs import zerogpu
 from stylegan.tabs.page import MAX_UPLOAD, appearance, build
 from stylegan.tabs.server import app_kwargs
 from stylegan.tabs.session import MAX_FRAMES, Session
@@ -55,8 +56,11 @@ def serve(options: argparse.Namespace) -> int:
     _check_address(options.host, options.port)
     folders = options.model or _named_models() or find_models()
     with _own_folder() as files:
+        device, prepare = options.device, {}
+        if zerogpu.is_here():
+            device, prepare = "cpu", {"prepare": zerogpu.lender()}
         session = Session(
-            folders, files, options.device, options.max_frames, options.allow_any_model
+            folders, files, device, options.max_frames, options.allow_any_model, **prepare
         )
         page = build(session)
         # The web server keeps a core: drawing threads that wait for each other take ten times as

@@ -223,7 +223,7 @@ def save_records(folder: str | Path, records: Sequence[Record]) -> None:
     """Add measurements to metrics.json; a new one takes the place of its like."""
     path = Path(folder) / METRICS_FILE
     new = {_key(record): record for record in records}
-    kept = [record for record in _read_records(path) if _key(record) not in new]
+    kept = [record for record in read_records(path) if _key(record) not in new]
     with replacing_file(path) as beside:
         beside.write_text(as_json([*kept, *new.values()]), encoding="utf-8")
 
@@ -238,7 +238,8 @@ def _key(record: Record) -> tuple:
     return tuple(record.get(name) for name in ("metric", "fingerprint", "n", "seed"))
 
 
-def _read_records(path: Path) -> list[Record]:
+def read_records(path: Path) -> list[Record]:
+    """The measurements of a metrics.json, none where there is no file."""
     if not path.exists():
         return []
     try:

@@ -12,6 +12,7 @@ PACKAGES = {
     "huggingface_hub.errors": "huggingface_hub",
     "imageio_ffmpeg": "imageio-ffmpeg",
     "mcp": "'gradio[mcp]'",
+    "spaces": "spaces",
     "torch.utils.tensorboard": "tensorboard",
 }
 

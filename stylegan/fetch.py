@@ -22,6 +22,7 @@ from stylegan.version import VERSION
 
 LIBRARY = "stylegan"
 SUFFIXES = (".safetensors", ".json")
+MAX_SAID = 300  # characters of what the Hub says
 TOKEN_PAGE = "/settings/tokens"
 RETRY_SEC = (1.0, 4.0)  # the client itself tries again before and between
 
@@ -179,6 +180,8 @@ def _explain(error: BaseException, what: str) -> HubError | None:
         return HubError(f"there is no {what} on {where} that you may see{hint}")
     if isinstance(error, errors.HfHubHTTPError):
         return _explain_status(error, what, where)
+    if type(error) is ValueError and "README.md" in str(error):  # how the client tells it
+        return HubError(_one_line(error))
     if isinstance(error, errors.HFValidationError):
         return HubError(str(error).partition(":")[0])
     if _is_network(error):
@@ -194,7 +197,7 @@ def _explain(error: BaseException, what: str) -> HubError | None:
 def _explain_status(error: Any, what: str, where: str) -> HubError:
     """An answer that is an error."""
     status = error.response.status_code
-    said = error.response.headers.get("X-Error-Message") or _first_line(error)
+    said = error.response.headers.get("X-Error-Message") or _one_line(error)
     if status == 401:
         if need("huggingface_hub").get_token():
             return HubError(f"{where} does not know your token: {_login(where)}")
@@ -232,6 +235,10 @@ def _is_network(error: BaseException) -> bool:
     return isinstance(error, (ConnectionError, TimeoutError)) or any(
         cls.__module__.partition(".")[0] in libraries for cls in type(error).__mro__
     )
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:MAX_SAID]
 
 
 def _first_line(error: BaseException) -> str:

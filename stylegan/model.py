@@ -6,7 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,6 +61,8 @@ class Model:
         notes = direction_notes or {}
         self.direction_notes = {name: notes.get(name, DirectionNote()) for name in self.directions}
         self.generator = generator
+        self.synthesize = partial(synthesize, generator)
+        """Pictures of ws; may be replaced by what computes the same elsewhere."""
         self._lock = threading.Lock()
         self._tracks = lru_cache(KEPT_WALKS)(self._find_tracks)  # asked for frame by frame
 
@@ -194,13 +196,9 @@ class Model:
                 yield from self._batch(batch, noise)
 
     def _batch(self, recipes: Sequence[Recipe], noise: int | str) -> np.ndarray:
-        synthesis = self.generator.synthesis
-        if isinstance(noise, int):
-            noise = [m.to(self.device) for m in noise_maps(noise, synthesis.noise_shapes)]
         with self._lock, torch.no_grad(), _exact(self.device):
             ws = torch.cat([self._ws(recipe) for recipe in recipes])
-            x = to_uint8(synthesis(ws, noise))  # [N, C, H, W]
-            return x.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+            return self.synthesize(ws, noise)
 
     def _ws(self, recipe: Recipe) -> Tensor:
         ws = self._source(recipe.seed if recipe.w is None else recipe.w, recipe)
@@ -294,6 +292,17 @@ def load(
         steps, notes = load_directions(folder / DIRECTIONS, generator.config)
     steps = {name: step.to(place) for name, step in steps.items()}
     return Model(found.name, found.revision, generator, training, steps, notes, found.content)
+
+
+@torch.no_grad()
+def synthesize(generator: Generator, ws: Tensor, noise: int | str) -> np.ndarray:
+    """uint8 [N, H, W, C] of ws [N, num_ws, w_dim], on the device that both are on."""
+    synthesis = generator.synthesis
+    if isinstance(noise, int):
+        noise = [m.to(ws.device) for m in noise_maps(noise, synthesis.noise_shapes)]
+    with _exact(ws.device):
+        x = to_uint8(synthesis(ws, noise))  # [N, C, H, W]
+    return x.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def find_device(name: str | torch.device = "auto") -> torch.device:

@@ -298,6 +298,11 @@ class _Api(_Handler):
             raise _Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         return sha
 
+    def _page(self, repo: Repo) -> str:
+        """Where people see it."""
+        kind, name = next(key for key, own in self.hub.repos.items() if own is repo)
+        return f"{self.hub.url}/{'spaces/' if kind == 'space' else ''}{name}"
+
     # Answers
 
     def whoami(self, body: bytes) -> Answer:
@@ -345,7 +350,7 @@ class _Api(_Handler):
 
     def info(self, body: bytes, repo: Repo, revision: str = "main") -> Answer:
         sha = self._commit(repo, revision or "main")
-        name = next(name for (_, name), own in self.hub.repos.items() if own is repo)
+        name = self._page(repo).removeprefix(f"{self.hub.url}/").removeprefix("spaces/")
         siblings = [
             {"rfilename": path, "size": len(data), "blobId": _blob(data)}
             for path, data in repo.files[sha].items()
@@ -430,7 +435,7 @@ class _Api(_Handler):
             else:
                 raise _Refused(400, f"what is {line['key']}?")
         sha = repo.commit(revision, files, header["value"]["summary"])
-        return _json({"commitUrl": f"{self.hub.url}/commit/{sha}", "commitOid": sha})
+        return _json({"commitUrl": f"{self._page(repo)}/commit/{sha}", "commitOid": sha})
 
     def tag(self, body: bytes, repo: Repo, revision: str) -> Answer:
         name = json.loads(body)["tag"]

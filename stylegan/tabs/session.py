@@ -10,7 +10,7 @@ import re
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -45,19 +45,22 @@ class Session:
         device: str = "auto",
         max_frames: int = MAX_FRAMES,
         any_model: bool = False,
+        prepare: Callable[[Model], None] = lambda model: None,
     ) -> None:
         """Open the models, folders or names of the Hub; `files` is an empty folder that the
         pictures go to, and no clip has more frames than `max_frames`.
 
         Links open any revision of the Hub's models that are given; with `any_model`, any model of
-        the Hub.
+        the Hub. `prepare` is given each model once it is loaded.
         """
         loaded = [load(folder, device) for folder in folders]
+        for model in loaded:
+            prepare(model)
         if not loaded:
             raise UserError("no model is given")
         self.named = {model.id: model for model in loaded}
         repos = {model.name for model in loaded if HubId.parse(model.name)}
-        self.visiting = VisitingModels(repos, device, any_model)
+        self.visiting = VisitingModels(repos, device, any_model, prepare)
         self.files = Files(files)
         self.max_frames = max_frames
         self.turns = Turns()

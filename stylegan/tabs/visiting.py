@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from stylegan.config import UserError
@@ -22,9 +22,16 @@ MAX_REMEMBERED = 1000
 class VisitingModels:
     """Revisions of the operator's repositories, or, where he allows it, of any."""
 
-    def __init__(self, repos: Collection[str], device: str, any_model: bool) -> None:
+    def __init__(
+        self,
+        repos: Collection[str],
+        device: str,
+        any_model: bool,
+        prepare: Callable[[Model], None],
+    ) -> None:
         """`repos` are the repositories of the Hub, user/name, that the operator named."""
         self.repos, self.device, self.any_model = frozenset(repos), device, any_model
+        self._prepare = prepare
         self.opened: dict[str, Model] = {}
         """By id; replaced whole, so that others may go through it."""
         self._ids: OrderedDict[str, str] = OrderedDict()
@@ -61,6 +68,7 @@ class VisitingModels:
     def _open(self, wanted: str) -> Model:
         trusted = HubId.parse(wanted).repo in self.repos
         model = load(wanted, self.device, most_bytes=None if trusted else MAX_BYTES)
+        self._prepare(model)
         with self._lock:
             kept = {**{k: v for k, v in self.opened.items() if k != model.id}, model.id: model}
             self.opened = dict(list(kept.items())[-MAX_KEPT:])
