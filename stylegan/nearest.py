@@ -7,7 +7,7 @@ import numpy as np
 from stylegan import stamp
 from stylegan.data import Pictures
 
-CHUNK = 256  # pictures held at once
+CHUNK_BYTES = 1 << 26  # of pictures held at once, as float64
 
 
 def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -25,8 +25,9 @@ def nearest(samples: np.ndarray, pictures: Pictures, count: int) -> tuple[np.nda
     originals = len(pictures) // (2 if pictures.mirror else 1)
     found = np.full((len(samples), 0), np.inf)
     shown = np.zeros((len(samples), 0, *samples.shape[1:]), np.uint8)
-    for start in range(0, originals, CHUNK):
-        rows = range(start, min(start + CHUNK, originals))
+    chunk = max(1, CHUNK_BYTES // (8 * samples[0].size))
+    for start in range(0, originals, chunk):
+        rows = range(start, min(start + chunk, originals))
         reals = pictures.images(rows).permute(0, 2, 3, 1).numpy()
         for some in (reals, reals[:, :, ::-1]):
             far = np.concatenate([found, distances(samples, some)], axis=1)

@@ -122,9 +122,15 @@ def model_folder(source: Path) -> Path:
     raise UserError(f"{source} has no {GENERATOR}")
 
 
+def answers_file(source: Path) -> Path:
+    """Where the answers for a run, or a model folder, are kept; its models share those of a run."""
+    run = source.resolve().parents[1] if source.resolve().parent.name == "models" else source
+    return (source if (source / ANSWERS).is_file() else run) / ANSWERS
+
+
 def saved_answers(source: Path) -> Answers:
     """What a person said of this run or folder before."""
-    path = source / ANSWERS
+    path = answers_file(source)
     if not path.is_file():
         return Answers()
     try:
@@ -137,7 +143,7 @@ def saved_answers(source: Path) -> Answers:
 
 def save_answers(source: Path, answers: Answers) -> None:
     """Keep what a person said for the next time."""
-    with replacing_file(source / ANSWERS) as beside:
+    with replacing_file(answers_file(source)) as beside:
         text = json.dumps(dataclasses.asdict(answers), indent=2) + "\n"
         beside.write_text(text, encoding="utf-8")
 
@@ -326,6 +332,24 @@ def publish(config: PublishConfig, say: Say = print, space_token: str = "") -> P
         return done
     page = _persistently(lambda: _send_space(hub, api, config, done, model, space_token, say), say)
     return dataclasses.replace(done, space=config.space, space_url=page)
+
+
+def check_access(repo: str, say: Say = print) -> None:
+    """Make sure that a training can push later: who this is, and that the repository is there.
+
+    What may pass is only told; what will not is raised.
+    """
+    config = PublishConfig(Path(), repo)
+    _check_names(config)
+    if "/" not in repo:
+        raise UserError(f"name a repository with its user, such as ann/{repo}")
+    api = need("huggingface_hub").HfApi(library_name=LIBRARY, library_version=VERSION)
+    try:
+        with in_words(repo):
+            api.whoami()
+        _make_repo(api, config, say)
+    except BusyError as error:
+        say(f"{error}; training begins all the same")
 
 
 def _check_names(config: PublishConfig) -> None:

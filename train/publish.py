@@ -10,7 +10,14 @@ import sys
 import tyro
 
 from stylegan.card import Answers
-from stylegan.publish import ANSWERS, PublishConfig, given, model_folder, publish, save_answers
+from stylegan.publish import (
+    PublishConfig,
+    answers_file,
+    given,
+    model_folder,
+    publish,
+    save_answers,
+)
 
 HELP = """python -m train publish runs/portraits64-tiny ann/portraits-64
 
@@ -63,8 +70,7 @@ def say(text: str) -> None:
 def answers(config: PublishConfig) -> Answers:
     """What the person said by flags, now, or once before; kept beside the run or model."""
     found = given(config)
-    path = config.source / ANSWERS
-    asked = path.exists() or not sys.stdin.isatty()
+    asked = answers_file(config.source).exists() or not sys.stdin.isatty()
     if not asked:
         print("For the card; an empty line leaves it out.")
         told = {
