@@ -127,6 +127,7 @@ def fit(data, *more):
 def test_fit_pushes_its_snapshots(hub, data, tmp_path, monkeypatch, capsys):
     for name, value in variables(hub, tmp_path / "home").items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("stylegan.training.push.NICE", 0)  # the test does wait
     pushed = ["--push-to-hub", "ann/discs", "--license", "cc0-1.0", "--snap", "1"]
     assert fit(data, *pushed, "--kimg", "0.02") == 0
     repo = hub.repos["model", "ann/discs"]

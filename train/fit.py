@@ -58,16 +58,14 @@ class Call:
     """Snapshots from one that is sent to the next."""
     answers: Annotated[Answers, tyro.conf.arg(name="")] = field(default_factory=Answers)
 
-    def __post_init__(self) -> None:
-        if self.push_every < 1:
-            raise UserError(f"push_every {self.push_every} is less than 1")
-        if self.answers != Answers() and not self.push_to_hub:
-            raise UserError("what is told for the card needs --push-to-hub USER/NAME")
-
 
 def main(argv: list[str]) -> int:
     """Parse, print the settings, train; 0 when the budget is used up, 75 when stopped."""
     call = _parse(argv)
+    if call.push_every < 1:
+        raise UserError(f"push_every {call.push_every} is less than 1")
+    if call.answers != Answers() and not call.push_to_hub:
+        raise UserError("what is told for the card needs --push-to-hub USER/NAME")
     config = call.config
     folder = Path(call.run or f"runs/{Path(config.data).resolve().stem}-{config.preset}")
     print(json.dumps(dataclasses.asdict(config), indent=2))
