@@ -35,6 +35,7 @@ MAX_CONFIG_BYTES = 1 << 20
 MAX_DIRECTIONS_BYTES = 64 << 20
 HEADER_BYTES = 1 << 20  # names and shapes in a file of weights
 VALUE_BYTES = 8  # of the widest numbers that `load_strict` takes
+CONTENT_DIGITS = 10
 SHAPE_SETTINGS = (  # what decides the shapes of the tensors; later settings may be absent
     "resolution",
     "channels",
@@ -344,7 +345,8 @@ def load_discriminator(folder: str | Path, device: str | torch.device = "cpu") -
 
 def revision(folder: str | Path) -> str:
     """First 10 hex digits of the sha256 of generator.safetensors."""
-    return hashlib.sha256(_weights(_folder(folder) / GENERATOR).read_bytes()).hexdigest()[:10]
+    data = _weights(_folder(folder) / GENERATOR).read_bytes()
+    return hashlib.sha256(data).hexdigest()[:CONTENT_DIGITS]
 
 
 def _load_network(

@@ -22,11 +22,13 @@ from stylegan.atomic import replacing_file
 from stylegan.card import Answers, Facts, is_edited, public_notes, write_card
 from stylegan.checkpoint import (
     CONFIG,
+    CONTENT_DIGITS,
     DIRECTIONS,
     DISCRIMINATOR,
     GENERATOR,
     load_discriminator,
     read_config,
+    revision,
 )
 from stylegan.config import UserError
 from stylegan.data import DataError, Pictures
@@ -320,14 +322,15 @@ def publish(config: PublishConfig, say: Say = print, space_token: str = "") -> P
             "what everybody may see needs --license and --intended-use: under what "
             "terms it may be used, and what for"
         )
+    config = dataclasses.replace(config, tag=_free_tag(api, config))
     model, files = build_model(config, say)
     branch = config.revision or "main"
     _make_repo(api, config, say)
     commit = _persistently(lambda: _commit(hub, api, config, files, branch, say), say)
-    tag = _persistently(lambda: _add_tag(api, config, model, commit, say), say)
+    _persistently(lambda: _add_tag(api, config, commit), say)
     _persistently(lambda: _compare(config.repo, commit, model), say)
     url = f"{api.endpoint}/{config.repo}"
-    done = Published(config.repo, commit, f"{url}/tree/{commit}", tag, "", "")
+    done = Published(config.repo, commit, f"{url}/tree/{commit}", config.tag, "", "")
     if not config.space:
         return done
     page = _persistently(lambda: _send_space(hub, api, config, done, model, space_token, say), say)
@@ -468,18 +471,47 @@ def _tag(config: PublishConfig, training: Mapping[str, Any]) -> str:
     return f"kimg-{int(training['kimg']):06d}" if "kimg" in training else ""
 
 
-def _add_tag(api: Any, config: PublishConfig, model: Model, commit: str, say: Say) -> str:
-    """Give the commit its name; a name that another commit has stays there."""
-    tag = _tag(config, model.training)
+def _free_tag(api: Any, config: PublishConfig) -> str:
+    """A name for the commit that no commit with other weights has."""
+    folder = model_folder(config.source)
+    content, (_, training) = revision(folder), read_config(folder)
+    tag = _tag(config, training)
     if not tag:
         return ""
+    tags = _tags(api, config.repo)
+    for name in (tag, *(f"{tag}-{i}" for i in range(2, len(tags) + 2))):
+        if name not in tags or _content_at(api, config.repo, tags[name]) == content:
+            return name
+        if config.tag:
+            raise UserError(f"the tag {tag} of {config.repo} has other weights; choose another")
+    raise AssertionError
+
+
+def _tags(api: Any, repo: str) -> dict[str, str]:
+    """Commits by tag; none where there is no repository yet."""
+    with in_words(repo):
+        if not api.repo_exists(repo):
+            return {}
+        return {ref.name: ref.target_commit for ref in api.list_repo_refs(repo).tags}
+
+
+def _content_at(api: Any, repo: str, commit: str) -> str:
+    """What `revision` says of a commit's weights."""
+    with in_words(repo):
+        found = api.model_info(repo, revision=commit, files_metadata=True).siblings
+    hashes = [file.lfs.sha256 for file in found if file.rfilename == GENERATOR and file.lfs]
+    return hashes[0][:CONTENT_DIGITS] if hashes else ""
+
+
+def _add_tag(api: Any, config: PublishConfig, commit: str) -> None:
+    """Give the commit its name; an earlier commit of the same weights passes it on."""
+    if not config.tag:
+        return
+    there = _tags(api, config.repo).get(config.tag)
     with in_words(config.repo):
-        tags = {ref.name: ref.target_commit for ref in api.list_repo_refs(config.repo).tags}
-        if tags.get(tag, commit) != commit:
-            say(f"the tag {tag} is there already, and stays with commit {tags[tag][:10]}")
-            return ""
-        api.create_tag(config.repo, tag=tag, revision=commit, exist_ok=True)
-    return tag
+        if there not in (None, commit):
+            api.delete_tag(config.repo, tag=config.tag)
+        api.create_tag(config.repo, tag=config.tag, revision=commit, exist_ok=True)
 
 
 def _compare(repo: str, commit: str, model: Model) -> None:
@@ -504,7 +536,6 @@ def _space_config(
         torch=config.torch,
         preload=tuple(name for name in (CONFIG, GENERATOR, DIRECTIONS) if name in preload),
         thumbnail_url=thumbnail_url,
-        license=given(config).license,
     )
 
 

@@ -55,7 +55,6 @@ class SpaceConfig:
     preload: tuple[str, ...] = ()
     """Files of the model that the Space has before it starts; a private model's come later."""
     thumbnail_url: str = ""
-    license: str = ""
 
 
 def build_space(config: SpaceConfig, model: Model) -> dict[str, bytes]:
@@ -110,9 +109,8 @@ def space_card(config: SpaceConfig) -> str:
         "colorTo: gray",
         f"models: [{repo}]",
         "tags: [stylegan2, image-generation]",
+        "license: apache-2.0",  # the page's own, as LICENSE says; the model has another
     ]
-    if config.license:
-        told.append(f"license: {config.license}")
     if config.thumbnail_url:
         told.append(f"thumbnail: {config.thumbnail_url}")
     if config.preload:

@@ -266,7 +266,9 @@ class _Api(_Handler):
                 parts = match.groupdict()
                 if "repo" in parts:
                     kind = (parts.pop("kind") or "models").rstrip("s/")
-                    parts["repo"] = self._repo(kind, parts["repo"], write=method in ("POST", "PUT"))
+                    parts["repo"] = self._repo(
+                        kind, parts["repo"], write=method not in ("GET", "HEAD")
+                    )
                 return answer(self, body, **parts)
         raise _Refused(404, f"no such address: {method} {path}")
 
@@ -351,10 +353,7 @@ class _Api(_Handler):
     def info(self, body: bytes, repo: Repo, revision: str = "main") -> Answer:
         sha = self._commit(repo, revision or "main")
         name = self._page(repo).removeprefix(f"{self.hub.url}/").removeprefix("spaces/")
-        siblings = [
-            {"rfilename": path, "size": len(data), "blobId": _blob(data)}
-            for path, data in repo.files[sha].items()
-        ]
+        siblings = [_sibling(path, data) for path, data in repo.files[sha].items()]
         told = {"id": name, "sha": sha, "private": repo.private, "siblings": siblings}
         return _json({**told, "sdk": repo.sdk} if repo.sdk else told)
 
@@ -444,6 +443,11 @@ class _Api(_Handler):
         repo.tags[name] = self._commit(repo, revision)
         return _json({})
 
+    def untag(self, body: bytes, repo: Repo, revision: str) -> Answer:
+        if repo.tags.pop(revision, None) is None:
+            raise _Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+        return _json({})
+
     def branch(self, body: bytes, repo: Repo, revision: str) -> Answer:
         if revision in repo.branches:
             raise _Refused(409, f"Reference {revision} already exists")
@@ -484,6 +488,14 @@ def _json(value: Any) -> Answer:
     return 200, {"Content-Type": "application/json"}, json.dumps(value).encode()
 
 
+def _sibling(path: str, data: bytes) -> dict[str, Any]:
+    one: dict[str, Any] = {"rfilename": path, "size": len(data), "blobId": _blob(data)}
+    if path.endswith(LFS):
+        digest = hashlib.sha256(data).hexdigest()
+        one["lfs"] = {"sha256": digest, "size": len(data), "pointerSize": 134}
+    return one
+
+
 def _blob(data: bytes) -> str:
     """Git's own name of a file's content."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
@@ -502,6 +514,7 @@ _ROUTES = (
     (("POST",), f"{_KIND}{_NAME}/preupload/(?P<revision>.+)", _Api.preupload),
     (("POST",), f"{_KIND}{_NAME}/commit/(?P<revision>.+)", _Api.commit),
     (("POST",), f"{_KIND}{_NAME}/tag/(?P<revision>.+)", _Api.tag),
+    (("DELETE",), f"{_KIND}{_NAME}/tag/(?P<revision>.+)", _Api.untag),
     (("POST",), f"{_KIND}{_NAME}/branch/(?P<revision>.+)", _Api.branch),
     (("POST",), f"{_KIND}{_NAME}/variables", _Api.variable),
     (("POST",), f"{_KIND}{_NAME}/secrets", _Api.secret),

@@ -156,8 +156,22 @@ def test_a_second_time_is_another_commit_and_what_has_gone_goes(hub, run):
     assert second.commit != first.commit
     assert "notes.txt" in files and "mine.png" in files
     assert "discriminator.safetensors" not in files
-    assert "is there already, and stays with commit " + first.commit[:10] in said
+    assert hub.repos["model", "ann/discs"].tags == {first.tag: second.commit}, "the same weights"
     assert len(hub.asked("PUT", ".")) == uploads, "what lies there is not sent again"
+
+
+def test_a_tag_never_means_other_weights(hub, run, tmp_path):
+    _, first = call(run)
+    shutil.copytree(TINY, tmp_path / "other")
+    config = json.loads((tmp_path / "other" / "config.json").read_text())
+    config["training"]["kimg"] = 0.5
+    (tmp_path / "other" / "config.json").write_text(json.dumps(config))
+    _, second = call(tmp_path / "other")
+    repo = hub.repos["model", "ann/discs"]
+    assert repo.tags == {"kimg-000000": first.commit, "kimg-000000-2": second.commit}
+    assert b'"ann/discs@kimg-000000-2"' in repo.head()["README.md"]
+    with pytest.raises(UserError, match="the tag kimg-000000 of ann/discs has other weights"):
+        call(tmp_path / "other", tag="kimg-000000")
 
 
 def test_the_same_again_is_no_commit(hub, run):

@@ -83,7 +83,7 @@ def test_what_the_hub_is_told(model):
     assert told["sdk_version"] == gradio.__version__
     assert told["app_file"] == "app.py" and told["suggested_hardware"] == "t4-small"
     assert told["python_version"] == ".".join(map(str, sys.version_info[:2]))
-    assert told["models"] == ["ann/tiny"] and "license" not in told
+    assert told["models"] == ["ann/tiny"]
     assert told["preload_from_hub"] == [f"ann/tiny config.json,generator.safetensors {COMMIT}"]
     assert len(told["short_description"]) <= 60
 
@@ -125,7 +125,7 @@ def test_a_public_model_and_its_space(hub, folder):
     assert (space.private, space.sdk) == (False, "gradio")
     assert space.variables == {"STYLEGAN_MODEL": done.id} and not space.secrets
     told = head(space.head())
-    assert told["title"] == "Tiny pictures" and told["license"] == "cc0-1.0"
+    assert told["title"] == "Tiny pictures" and told["license"] == "apache-2.0"
     assert told["thumbnail"] == f"{hub.url}/spaces/ann/play/resolve/main/thumbnail.png"
     listed = "config.json,generator.safetensors,directions.safetensors"
     assert told["preload_from_hub"] == [f"ann/tiny {listed} {done.commit}"]
