@@ -151,7 +151,7 @@ def test_a_second_time_is_another_commit_and_what_has_gone_goes(hub, run):
         "main", {**hub.repos["model", "ann/discs"].head(), "mine.png": b"x"}, "by hand"
     )
     uploads = len(hub.asked("PUT", "."))
-    said, second = call(run)
+    _, second = call(run)
     files = hub.repos["model", "ann/discs"].head()
     assert second.commit != first.commit
     assert "notes.txt" in files and "mine.png" in files
