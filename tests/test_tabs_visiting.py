@@ -82,7 +82,7 @@ def test_what_cannot_be_opened_is_told_and_not_asked_for_again_and_again(session
         model, note = session.pick("ann/tiny@gone")
         assert model is session.first
         assert "ann/tiny@gone, which is not here (there is no ann/tiny@gone on " in note
-        assert f"drawn with {session.first.id} instead" in note
+        assert f"drawn with ann/tiny@{session.first.revision[:10]} instead" in note
     assert len(hub.asked("HEAD", "resolve/gone/")) == 1
 
 

@@ -85,12 +85,7 @@ class Session:
         """(label, id) of models; the revision is shown where the name alone is not enough."""
         names = [model.name for model in models.values()]
         return [
-            (
-                model.name
-                if names.count(model.name) == 1
-                else f"{model.name}@{model.revision[:SHOWN_DIGITS]}",
-                id,
-            )
+            (model.name if names.count(model.name) == 1 else _shown(model), id)
             for id, model in models.items()
         ]
 
@@ -110,7 +105,7 @@ class Session:
         model = alike[0] if alike else self.first
         return model, (
             f"This was made with {wanted}, which is not here{f' ({reason})' if reason else ''}: "
-            f"drawn with {model.id} instead, it may look different."
+            f"drawn with {_shown(model)} instead, it may look different."
         )
 
     def draw(self, model: Model, recipes: Sequence[Recipe]) -> Iterator[list[Path]]:
@@ -287,6 +282,11 @@ def file_name(model: Model, recipe: Recipe, factor: int = 1) -> str:
     last = f"-{recipe.seed + recipe.n - 1}" if recipe.n > 1 else ""
     parts = [model.name, seed + last, f"psi{recipe.psi:g}", *([f"{factor}x"] if factor > 1 else [])]
     return plain_name(*parts) + ".png"
+
+
+def _shown(model: Model) -> str:
+    """Its id for people; commits are long."""
+    return f"{model.name}@{model.revision[:SHOWN_DIGITS]}"
 
 
 def _query(model: Model, recipe: Recipe | Mix) -> str:
