@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from stylegan.atomic import replacing_file, replacing_folder
 from stylegan.config import ConfigError, NetworkConfig, UserError, from_dict
-from stylegan.fetch import HubId, Snapshot
+from stylegan.fetch import HubError, HubId, Snapshot
 from stylegan.networks.discriminators import Discriminator
 from stylegan.networks.synthesis_v2 import Generator
 
@@ -252,7 +252,12 @@ def find_model(
     if not folder.exists() and name and Path(name).is_dir():
         folder = Path(name)
     elif hub and isinstance(path_or_id, str) and not folder.exists():
-        return _fetched(Snapshot(hub, cache), further, most_bytes)
+        try:
+            return _fetched(Snapshot(hub, cache), further, most_bytes)
+        except HubError as error:
+            if hub.revision:
+                raise
+            raise type(error)(f"{error}; nor is there such a folder here") from error
     else:
         wanted = ""
     read_config(folder)

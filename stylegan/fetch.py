@@ -41,6 +41,10 @@ class BusyError(HubError):
     """A fault that may pass: the same again, later, can work."""
 
 
+class OfflineError(HubError):
+    """The person asked that the network be left alone."""
+
+
 @dataclass(frozen=True)
 class HubId:
     """A repository of the Hub, perhaps at a revision: a branch, a tag or a commit."""
@@ -72,6 +76,7 @@ class Snapshot:
         """`cache` stands in place of the user's own."""
         self.wanted, self.cache = wanted, cache
         self.commit = wanted.revision if wanted.pinned else None
+        self._reached = False
 
     @property
     def id(self) -> HubId:
@@ -90,6 +95,8 @@ class Snapshot:
             return found[0]
         with in_words(str(self.id if self.commit else self.wanted)):
             try:
+                if not self._reached and (path := self._reach(hub, name)):
+                    return path
                 size = self._download(hub, name, dry_run=True).file_size
                 if size is None or size > most_bytes:
                     raise HubError(
@@ -106,6 +113,27 @@ class Snapshot:
             raise BusyError(f"{self.wanted.repo} changed while it was fetched; try again")
         self.commit = commit
         return path
+
+    def _reach(self, hub: ModuleType, name: str) -> Path | None:
+        """Ask once, without the client's long patience, whether the Hub is there.
+
+        Where it is not, the file is what the cache has of the last time.
+        """
+        revision = self.commit or self.wanted.revision
+        url = hub.hf_hub_url(self.wanted.repo, name, revision=revision)
+        try:
+            hub.get_hf_file_metadata(url, library_name=LIBRARY, library_version=VERSION)
+        except Exception as error:
+            if not isinstance(_explain(error, name), BusyError | OfflineError):
+                raise
+            try:
+                path = Path(self._download(hub, name, local_files_only=True))
+            except need("huggingface_hub.errors").LocalEntryNotFoundError:
+                raise error from None
+            self.commit = path.parents[name.count("/")].name
+            return path
+        self._reached = True
+        return None
 
     def _cached(self, hub: ModuleType, name: str) -> tuple[Path | None] | None:
         """Where the cache has the file, or (None,) where it knows that there is none."""
@@ -128,7 +156,7 @@ class Snapshot:
                     raise
                 time.sleep(wait)
 
-    def _download(self, hub: ModuleType, name: str, dry_run: bool = False) -> Any:
+    def _download(self, hub: ModuleType, name: str, **how: bool) -> Any:
         return hub.hf_hub_download(
             self.wanted.repo,
             name,
@@ -136,7 +164,7 @@ class Snapshot:
             library_name=LIBRARY,
             library_version=VERSION,
             cache_dir=self.cache,
-            dry_run=dry_run,
+            **how,
         )
 
 
@@ -168,7 +196,7 @@ def _explain(error: BaseException, what: str) -> HubError | None:
     hub, errors = need("huggingface_hub"), need("huggingface_hub.errors")
     where = host()
     if isinstance(error, errors.OfflineModeIsEnabled):
-        return HubError(f"{what} is not in the cache, and HF_HUB_OFFLINE forbids to fetch it")
+        return OfflineError(f"{what} is not in the cache, and HF_HUB_OFFLINE forbids to fetch it")
     if isinstance(error, errors.LocalTokenNotFoundError):
         return HubError(_login(where))
     if isinstance(error, errors.GatedRepoError):
