@@ -74,7 +74,7 @@ def write_card(facts: Facts) -> str:
     body = "\n".join(
         [
             f"---\n{_metadata(facts)}---\n",
-            f"# {facts.name.partition('/')[2]}\n",
+            f"# {facts.name.rpartition('/')[2]}\n",
             _summary(facts),
             *_samples(facts),
             *_use(facts),
@@ -108,7 +108,7 @@ def _metadata(facts: Facts) -> str:
         tags=["stylegan2", "gan", "image-generation"],
         license=facts.answers.license or None,
         datasets=[facts.answers.dataset] if facts.answers.dataset else None,
-        model_name=facts.name.partition("/")[2],
+        model_name=facts.name.rpartition("/")[2],
         eval_results=[_result(hub, record) for record in facts.records] or None,
     )
     return told.to_yaml() + "\n"

@@ -47,7 +47,7 @@ PUBLISHED = (".safetensors", ".json", ".png", ".txt", ".md", ".csv")
 OURS = (  # files that go from the Hub when the folder has them no more
     *(DISCRIMINATOR, DIRECTIONS, "encoder.safetensors", METRICS_FILE, NEAREST, "holdout.txt"),
 )
-GRID_PIXELS = 1 << 20  # drawn for a grid of samples
+GRID_PIXELS = 1 << 20  # in a grid of samples: 64 of up to 128x128, 16 of 256x256
 MOST_SAMPLES = 64
 SHOWN, NEIGHBOURS = 8, 4
 MOST_COMPARED = 20_000  # training pictures that samples are compared with
@@ -167,8 +167,9 @@ def build_model(config: PublishConfig, say: Say = print) -> tuple[Model, dict[st
     network, training = read_config(folder)
     files: dict[str, bytes | Path] = {}
     for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if not path.is_file() or name == ANSWERS or any(x[0] == "." for x in path.parts[-2:]):
+        inside = path.relative_to(folder)
+        name = inside.as_posix()
+        if not path.is_file() or name == ANSWERS or any(x[0] == "." for x in inside.parts):
             continue
         if path.suffix in PUBLISHED:
             files[name] = path
@@ -225,9 +226,7 @@ def _samples(model: Model, files: dict[str, bytes | Path]) -> int:
     """Add the grids of samples; returns how many pictures they have."""
     side = model.config.resolution
     count = min(MOST_SAMPLES, max(1, math.isqrt(GRID_PIXELS // side**2)) ** 2)
-    if SAMPLES in files and _is_grid(files[SAMPLES], side, MOST_SAMPLES):
-        count = MOST_SAMPLES
-    else:
+    if SAMPLES not in files or not _is_grid(files[SAMPLES], side, count):
         files[SAMPLES] = _grid(model, 1.0, count)
     files[CALM] = _grid(model, 0.7, count)
     return count

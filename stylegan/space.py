@@ -32,13 +32,11 @@ ENTRY = {"cpu": "app.py", "gpu": "app.py", "zerogpu": "start.py"}
 START = '''\
 """The page on ZeroGPU, whose package comes before all others."""
 
-import spaces  # noqa: F401, I001
+import runpy
 
-import sys
+import spaces  # noqa: F401
 
-import app
-
-sys.exit(app.main([]))
+runpy.run_module("app", run_name="__main__")
 '''
 
 

@@ -14,12 +14,14 @@ import pytest
 import yaml
 from hub_server import variables
 from PIL import Image
-from training_data import tiny, write_pictures
+from training_data import NETWORK, tiny, write_pictures
 
 import stylegan
 from stylegan import publish as module
 from stylegan.card import Answers, is_edited
+from stylegan.checkpoint import save_model
 from stylegan.config import UserError
+from stylegan.networks.synthesis_v2 import Generator
 from stylegan.publish import PublishConfig, publish, saved_answers
 from stylegan.recipe import Recipe
 from stylegan.training.loop import fit
@@ -141,6 +143,30 @@ def test_pictures_of_the_card(hub, run):
     }.items():
         with Image.open(BytesIO(files[name])) as image:
             assert image.size == size, name
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (4, "RGBA")])
+def test_grey_and_transparent_models(hub, tmp_path, channels, mode):
+    config = dataclasses.replace(NETWORK, channels=channels, c_dim=2)
+    save_model(tmp_path / "m", config, {}, Generator(config))
+    call(tmp_path / "m")
+    files = hub.repos["model", "ann/discs"].head()
+    with Image.open(BytesIO(files["samples.png"])) as image:
+        assert image.mode == mode
+    text = card(files)[1]
+    assert "Grey pictures" in text or "Pictures with transparency" in text
+    assert "in 2 classes" in text and "classes in turn" in text
+
+
+def test_large_pictures_are_few_in_a_grid(tmp_path):
+    config = dataclasses.replace(NETWORK, resolution=256, channel_base=256, channel_max=4)
+    save_model(tmp_path / "m", config, {}, Generator(config))
+    Image.new("RGB", (2048, 2048)).save(tmp_path / "m" / "samples.png")
+    _, done = call(tmp_path / "m", build=tmp_path / "out")
+    assert done is None
+    with Image.open(tmp_path / "out" / "model" / "samples.png") as image:
+        assert image.size == (1024, 1024)
+    assert "Seeds 0-15" in (tmp_path / "out" / "model" / "README.md").read_text()
 
 
 def test_a_second_time_is_another_commit_and_what_has_gone_goes(hub, run):

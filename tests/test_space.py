@@ -1,12 +1,10 @@
 """The Space of a model: its folder, what the Hub is told, and the page that it becomes."""
 
-import pickle
 import shutil
 import sys
 from io import BytesIO
-from multiprocessing import get_context
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType
 
 import gradio
 import numpy as np
@@ -19,7 +17,9 @@ from PIL import Image
 import stylegan
 from stylegan import publish as module
 from stylegan.card import Answers
-from stylegan.config import UserError
+from stylegan.config import NetworkConfig, UserError
+from stylegan.model import Model
+from stylegan.networks.synthesis_v2 import Generator
 from stylegan.publish import PublishConfig, publish
 from stylegan.recipe import Recipe
 from stylegan.space import SpaceConfig, build_space, requirements, thumbnail
@@ -116,6 +116,16 @@ def test_the_thumbnail_shows_samples_in_the_shape_of_a_link(model):
     assert np.array_equal(cell, model.render(Recipe(seed=0, psi=0.7)))
 
 
+@pytest.mark.parametrize(("channels", "side"), [(1, 16), (4, 256)])
+def test_thumbnails_of_other_models(channels, side):
+    config = NetworkConfig(
+        *(side, channels), z_dim=8, w_dim=8, mapping_layers=1, channel_base=256, channel_max=4
+    )
+    with Image.open(BytesIO(thumbnail(Model("m", "0", Generator(config).eval())))) as image:
+        assert image.mode == "RGB" and image.width == 2 * image.height
+        assert 1000 <= image.width <= 1200
+
+
 # Sending it
 
 
@@ -189,14 +199,43 @@ def test_the_command_builds_it_without_a_network(folder, tmp_path, capsys, monke
 # As the Space runs it
 
 
-def test_its_page_draws_a_private_model(hub, folder, tmp_path):
-    _, done = call(folder, token="hf_ann_reads")
+LENDING = """
+import pickle
+from multiprocessing import get_context
+
+
+def GPU(duration):
+    def lent(task):
+        def call(*args):
+            print("lent", args[0], flush=True)
+            queue = get_context("fork").SimpleQueue()
+            target = lambda: queue.put(task(*pickle.loads(pickle.dumps(args))))
+            process = get_context("fork").Process(target=target)
+            process.start()
+            result = queue.get()
+            process.join()
+            return result
+
+        return call
+
+    return lent
+"""
+"""What the package of ZeroGPU does of its decorator: calls cross to a forked process."""
+
+
+@pytest.mark.parametrize("hardware", ["cpu", "zerogpu"])
+def test_its_page_draws_a_private_model(hub, folder, tmp_path, hardware):
+    _, done = call(folder, token="hf_ann_reads", hardware=hardware)
     space = hub.repos["space", "ann/play"]
     place = write(space.head(), tmp_path / "space")
+    if hardware == "zerogpu":
+        (place / "spaces.py").write_text(LENDING)
     told = variables(hub, tmp_path / "home", None) | space.variables | space.secrets
     told |= {"GRADIO_SERVER_NAME": "127.0.0.1", "PYTHONPATH": ""}
+    told |= {"SPACES_ZERO_GPU": "true"} if hardware == "zerogpu" else {}
     (tmp_path / "files").mkdir()
-    with running(tmp_path / "files", app=place / "app.py", **told) as server:
+    app = place / head(space.head())["app_file"]
+    with running(tmp_path / "files", app=app, **told) as server:
         assert server.log.read_text().startswith(f"{done.id} at ")
         client = Client(server.url, download_files=tmp_path / "client", verbose=False)
         path = client.predict("seed=7", api_name="/seeds")
@@ -204,38 +243,19 @@ def test_its_page_draws_a_private_model(hub, folder, tmp_path):
             assert image.info["stylegan-recipe"] == f"m={done.id}&seed=7"
             expected = stylegan.load(TINY).render(Recipe(seed=7)).astype(int)
             assert np.abs(np.asarray(image).astype(int) - expected).max() <= 1
+        assert (f"lent {done.id}" in server.log.read_text()) == (hardware == "zerogpu")
 
 
 # ZeroGPU
 
 
-def lent(task):
-    """What spaces.GPU does of it: the call crosses to a forked process, and its result back."""
-
-    def call(*args):
-        assert pickle.loads(pickle.dumps(args)), "arguments cross processes"
-        queue = get_context("fork").SimpleQueue()
-        process = get_context("fork").Process(target=lambda: queue.put(task(*args)))
-        process.start()
-        result = queue.get()
-        process.join()
-        return result
-
-    return call
-
-
 def test_pictures_are_drawn_where_the_gpu_is_lent(tmp_path, monkeypatch, model):
-    durations = []
-
-    def gpu(duration):
-        durations.append(duration)
-        return lent
-
-    monkeypatch.setitem(sys.modules, "spaces", SimpleNamespace(GPU=gpu))
+    spaces = ModuleType("spaces")
+    exec(LENDING, spaces.__dict__)
+    monkeypatch.setitem(sys.modules, "spaces", spaces)
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     assert zerogpu.is_here()
     session = Session([TINY], tmp_path, "cpu", prepare=zerogpu.lender())
-    assert durations == [zerogpu.LEND_SEC]
     lending = session.first
     for recipe in (Recipe(seed=3, c=1, psi=0.5), Recipe(seed=4, noise=5)):
         assert np.array_equal(lending.render(recipe), model.render(recipe))
