@@ -127,6 +127,8 @@ class Marking:
 
     def _draws(self, picture: Recipe) -> bool:
         try:
+            if picture.m is None:
+                return False
             model, note = self.session.pick(picture.m)
             model.check(picture)
         except RecipeError:
