@@ -1,7 +1,7 @@
 """The playground in a browser: python app.py, then open the address that it prints.
 
 python app.py
-python app.py --model checkpoints/portraits-64 --model runs/mine/best --port 8000
+python app.py --model ann/portraits-64 --model runs/mine/best --port 8000
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import torch
 
 from stylegan.config import UserError
 from stylegan.extras import need
+from stylegan.tabs import zerogpu
 from stylegan.tabs.page import MAX_UPLOAD, appearance, build
 from stylegan.tabs.server import app_kwargs
 from stylegan.tabs.session import MAX_FRAMES, Session
@@ -55,7 +56,12 @@ def serve(options: argparse.Namespace) -> int:
     _check_address(options.host, options.port)
     folders = options.model or _named_models() or find_models()
     with _own_folder() as files:
-        session = Session(folders, files, options.device, options.max_frames)
+        device, prepare = options.device, {}
+        if zerogpu.is_here():
+            device, prepare = "cpu", {"prepare": zerogpu.lender()}
+        session = Session(
+            folders, files, device, options.max_frames, options.allow_any_model, **prepare
+        )
         page = build(session)
         # The web server keeps a core: drawing threads that wait for each other take ten times as
         # long when something else is running.
@@ -77,7 +83,7 @@ def serve(options: argparse.Namespace) -> int:
             **appearance(),
         )
         page.share = False  # or gradio sends its front end from elsewhere, which our policy refuses
-        print(f"{', '.join(session.models)} at {page.share_url or page.local_url}", flush=True)
+        print(f"{', '.join(session.named)} at {page.share_url or page.local_url}", flush=True)
         try:
             while True:
                 time.sleep(1)
@@ -148,8 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model",
         action="append",
-        metavar="PATH",
-        help="a model folder; repeat it for more (all under checkpoints/; variable: with commas)",
+        metavar="MODEL",
+        help="a model folder, or user/name@revision of the Hub; repeat it for more (all under "
+        "checkpoints/; variable: with commas)",
     )
     parser.add_argument(
         "--host",
@@ -179,11 +186,15 @@ def _parser() -> argparse.ArgumentParser:
         help=f"frames of the longest clip ({MAX_FRAMES}: a minute at 30 a second)",
     )
     for name, text in (
+        ("allow-any-model", "links open any model of the Hub, not only revisions of those given"),
         ("share", "make a public address that lasts a week, through gradio.live"),
         ("mcp", "serve the HTTP API as MCP tools, too; needs gradio[mcp]"),
     ):
         parser.add_argument(
-            f"--{name}", action="store_true", default=_truth(name, _variable(name, "")), help=text
+            f"--{name}",
+            action="store_true",
+            default=_truth(_variable_name(name), _variable(name, "")),
+            help=text,
         )
     return parser
 
@@ -193,7 +204,11 @@ def _named_models() -> list[str]:
 
 
 def _variable(name: str, default: str | None = None) -> str | None:
-    return os.environ.get(f"STYLEGAN_{name.upper()}", default)
+    return os.environ.get(_variable_name(name), default)
+
+
+def _variable_name(option: str) -> str:
+    return "STYLEGAN_" + option.upper().replace("-", "_")
 
 
 def _port(text: str) -> int:
@@ -219,7 +234,7 @@ def _auth(text: str) -> tuple[str, str]:
 
 def _truth(name: str, text: str) -> bool:
     if text.lower() not in YES + NO:
-        raise UserError(f"STYLEGAN_{name.upper()} is {text[:40]!r}; write 1 or 0")
+        raise UserError(f"{name} is {text[:40]!r}; write 1 or 0")
     return text.lower() in YES
 
 

@@ -19,15 +19,9 @@ from stylegan import stamp
 from stylegan.chance import numpy_generator
 from stylegan.data import Pictures
 from stylegan.model import Model
+from stylegan.nearest import distances, nearest, sheet
 
 COUNT, SHOWN, NEIGHBOURS, DRAWS = 64, 8, 4, 20
-
-
-def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """RMSE between all pictures of two sets, uint8 [N, H, W, C] and [M, H, W, C] -> [N, M]."""
-    a, b = (x.reshape(len(x), -1).astype(np.float64) for x in (a, b))
-    squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
-    return np.sqrt(np.maximum(squares, 0) / a.shape[1])
 
 
 def nearest_pairs(pictures: np.ndarray) -> float:
@@ -42,19 +36,8 @@ def draw(model: Model, psi: float) -> np.ndarray:
     return np.stack(model.render_many(stylegan.Recipe(seed=0, n=COUNT, psi=psi)))
 
 
-def neighbours(samples: np.ndarray, reals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A sheet with a row for each sample, then its nearest real pictures; and their distances."""
-    mirrored = np.concatenate([reals, reals[:, :, ::-1]])
-    found = distances(samples, mirrored)
-    order = found.argsort(1)[:, :NEIGHBOURS]
-    rows = [[sample, *mirrored[nearest]] for sample, nearest in zip(samples, order, strict=True)]
-    sheet = stamp.grid([p for row in rows for p in row], columns=1 + NEIGHBOURS)
-    return sheet, np.take_along_axis(found, order, 1)
-
-
-def save(path: Path, sheet: np.ndarray, factor: int = 1) -> None:
-    sheet = stamp.enlarge(sheet, factor)
-    Image.fromarray(sheet[:, :, 0] if sheet.shape[2] == 1 else sheet).save(path)
+def save(path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(path)
 
 
 def main() -> None:
@@ -71,8 +54,8 @@ def main() -> None:
     fakes = {psi: draw(model, psi) for psi in (1.0, 0.7)}
     for psi, drawn in fakes.items():
         save(args.output / f"seeds-0-63-psi-{psi:g}.png", stamp.grid(list(drawn)))
-    sheet, found = neighbours(fakes[1.0][:SHOWN], reals)
-    save(args.output / "nearest.png", sheet, factor=2)
+    shown, found = nearest(fakes[1.0][:SHOWN], pictures, NEIGHBOURS)
+    save(args.output / "nearest.png", sheet(fakes[1.0][:SHOWN], shown, factor=2))
 
     chance = numpy_generator(0, "samples", 0)
     picked = [chance.choice(len(reals), COUNT, replace=False) for _ in range(DRAWS)]

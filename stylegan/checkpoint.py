@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from stylegan.atomic import replacing_file, replacing_folder
 from stylegan.config import ConfigError, NetworkConfig, UserError, from_dict
+from stylegan.fetch import HubError, HubId, Snapshot
 from stylegan.networks.discriminators import Discriminator
 from stylegan.networks.encoder import Encoder, EncoderConfig
 from stylegan.networks.synthesis_v2 import Generator
@@ -33,6 +34,10 @@ CONFIG, GENERATOR, DISCRIMINATOR, ENCODER, DIRECTIONS = (
 
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".model", ".bin", ".npz", ".h5"}
 MAX_CONFIG_BYTES = 1 << 20
+MAX_DIRECTIONS_BYTES = 64 << 20
+HEADER_BYTES = 1 << 20  # names and shapes in a file of weights
+VALUE_BYTES = 8  # of the widest numbers that `load_strict` takes
+CONTENT_DIGITS = 10
 SHAPE_SETTINGS = (  # what decides the shapes of the tensors; later settings may be absent
     "resolution",
     "channels",
@@ -229,6 +234,65 @@ def load_directions(
 # Model folders
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a model folder lies, and how links name it."""
+
+    folder: Path
+    name: str
+    """The folder's own, or user/name on the Hub."""
+    revision: str
+    """The commit on the Hub; else as `content`."""
+    content: str
+    """The revision of the weights alone, the same in any folder."""
+
+
+def find_model(
+    path_or_id: str | Path,
+    further: Collection[str] = (DIRECTIONS,),
+    cache: str | Path | None = None,
+    most_bytes: int | None = None,
+) -> Place:
+    """A model folder here, or else user/name@revision of the Hub, fetched unless it is cached.
+
+    Of the Hub's folder come config.json, the generator, and those of `further` that it has. A file
+    larger than its network needs, or than `most_bytes`, is refused before it comes.
+    """
+    name, _, wanted = str(path_or_id).rpartition("@")
+    folder = Path(path_or_id)
+    hub = HubId.parse(str(path_or_id))
+    if not folder.exists() and name and Path(name).is_dir():
+        folder = Path(name)
+    elif hub and isinstance(path_or_id, str) and not folder.exists():
+        try:
+            return _fetched(Snapshot(hub, cache), further, most_bytes)
+        except HubError as error:
+            if hub.revision:
+                raise
+            raise type(error)(f"{error}; nor is there such a folder here") from error
+    else:
+        wanted = ""
+    read_config(folder)
+    found = revision(folder)
+    if not found.startswith(wanted):
+        raise CheckpointError(f"{folder} is at revision {found}, not {wanted}")
+    return Place(folder, folder.resolve().name, found, found)
+
+
+def _fetched(snapshot: Snapshot, further: Collection[str], most_bytes: int | None) -> Place:
+    """The files of a commit, the small one that tells how large the others are first."""
+    path = snapshot.get(CONFIG, MAX_CONFIG_BYTES)
+    if path is None:
+        raise CheckpointError(f"{snapshot.wanted} is not a model of ours: it has no {CONFIG}")
+    config, _ = read_config(path.parent)
+    for name in (GENERATOR, *further):
+        most = MAX_DIRECTIONS_BYTES if name == DIRECTIONS else most_weights_bytes(config)
+        found = snapshot.get(name, min(most, most_bytes or most))
+        if found is None and name != DIRECTIONS:
+            raise CheckpointError(f"{snapshot.id} has no {name}")
+    return Place(path.parent, snapshot.id.repo, snapshot.id.revision, revision(path.parent))
+
+
 def save_model(
     folder: str | Path,
     config: NetworkConfig,
@@ -333,7 +397,8 @@ def load_encoder(folder: str | Path, device: str | torch.device = "cpu") -> Enco
 
 def revision(folder: str | Path) -> str:
     """First 10 hex digits of the sha256 of generator.safetensors."""
-    return hashlib.sha256(_weights(_folder(folder) / GENERATOR).read_bytes()).hexdigest()[:10]
+    data = _weights(_folder(folder) / GENERATOR).read_bytes()
+    return hashlib.sha256(data).hexdigest()[:CONTENT_DIGITS]
 
 
 def _load_network(
@@ -355,6 +420,19 @@ def _least_weights(cls: type, config: NetworkConfig) -> int:
     """Numbers that such a network holds at least: one 3x3 convolution a block, and the mapping."""
     mapping = (config.mapping_layers - 1) * config.w_dim**2 if cls is Generator else 0
     return mapping + sum(9 * config.channels_at(r) ** 2 for r in config.resolutions)
+
+
+def most_weights_bytes(config: NetworkConfig) -> int:
+    """No file of such a generator or discriminator is larger, nor is it many times smaller."""
+    widest = {r: config.channels_at(max(4, r // 2)) for r in config.resolutions}
+    blocks = sum(
+        20 * c * c + 4 * c * (config.w_dim + config.channels + 2) + 2 * r * r
+        for r, c in widest.items()
+    )
+    last = 26 * (config.channels_at(4) + 1) ** 2
+    side = max(config.z_dim, config.w_dim, widest[4]) + 1
+    mapping = (max(config.mapping_layers, 8) + 2) * side**2 + config.c_dim * side
+    return VALUE_BYTES * (blocks + last + mapping) + HEADER_BYTES
 
 
 def _folder(folder: str | Path) -> Path:

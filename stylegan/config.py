@@ -135,7 +135,8 @@ class TrainConfig:
     preset: str = "auto"
     """Where unset settings take their values from."""
     resume_from: str = ""
-    """Model folder whose weights a new run begins with; random ones, if not given."""
+    """Model whose weights a new run begins with, a folder or user/name@revision of the Hub; random
+    ones, if not given."""
     seed: int = 0
     """Start of all chance: weights, latents, noise, the order of the pictures, augmentation."""
     batch: int = 32

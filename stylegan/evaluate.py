@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stylegan import chance
 from stylegan.atomic import replacing_file
-from stylegan.checkpoint import load_generator
+from stylegan.checkpoint import find_model, load_generator
 from stylegan.config import NetworkConfig, UserError
 from stylegan.data import Pictures
 from stylegan.distances import swd_of_patches, swd_patches
@@ -39,7 +39,7 @@ class EvaluateConfig:
     """Settings of one evaluation."""
 
     model: str
-    """Model folder."""
+    """Model folder, or user/name@revision of the Hub."""
     data: str
     """Folder or zip of the real pictures, as prepare writes them."""
     metrics: str = "swd"
@@ -214,7 +214,7 @@ def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> dict[s
     if not names:
         raise UserError(f"no metric is named; there are: {', '.join(METRICS)}")
     check_names(names)
-    generator = load_generator(config.model, find_device(config.device))
+    generator = load_generator(find_model(config.model).folder, find_device(config.device))
     pictures = Pictures(config.data)
     return measure(generator, pictures, names, config.num, config.seed, config.batch, progress)
 
@@ -223,7 +223,7 @@ def save_records(folder: str | Path, records: Sequence[Record]) -> None:
     """Add measurements to metrics.json; a new one takes the place of its like."""
     path = Path(folder) / METRICS_FILE
     new = {_key(record): record for record in records}
-    kept = [record for record in _read_records(path) if _key(record) not in new]
+    kept = [record for record in read_records(path) if _key(record) not in new]
     with replacing_file(path) as beside:
         beside.write_text(as_json([*kept, *new.values()]), encoding="utf-8")
 
@@ -238,7 +238,8 @@ def _key(record: Record) -> tuple:
     return tuple(record.get(name) for name in ("metric", "fingerprint", "n", "seed"))
 
 
-def _read_records(path: Path) -> list[Record]:
+def read_records(path: Path) -> list[Record]:
+    """The measurements of a metrics.json, none where there is no file."""
     if not path.exists():
         return []
     try:

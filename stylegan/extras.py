@@ -8,8 +8,11 @@ from types import ModuleType
 from stylegan.config import UserError
 
 PACKAGES = {
+    "huggingface_hub": "huggingface_hub",
+    "huggingface_hub.errors": "huggingface_hub",
     "imageio_ffmpeg": "imageio-ffmpeg",
     "mcp": "'gradio[mcp]'",
+    "spaces": "spaces",
     "torch.utils.tensorboard": "tensorboard",
 }
 

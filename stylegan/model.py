@@ -7,7 +7,7 @@ import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,12 +22,12 @@ from stylegan.checkpoint import (
     DISCRIMINATOR,
     ENCODER,
     DirectionNote,
+    find_model,
     load_directions,
     load_discriminator,
     load_encoder,
     load_generator,
     read_config,
-    revision,
 )
 from stylegan.config import NetworkConfig, UserError
 from stylegan.latents import along, mix_rows, noise_maps, shift, z_from_seed
@@ -36,7 +36,7 @@ from stylegan.networks.discriminators import Discriminator
 from stylegan.networks.encoder import Encoder
 from stylegan.networks.mapping import broadcast, truncate
 from stylegan.networks.ops import to_uint8
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.synthesis_v2 import Generator, Noise, Synthesis
 from stylegan.recipe import Recipe, RecipeError, pack_latent, unpack_latent
 from stylegan.stamp import grid
 from stylegan.walk import Walk
@@ -60,16 +60,20 @@ class Model:
         directions: dict[str, Tensor] | None = None,
         direction_notes: dict[str, DirectionNote] | None = None,
         folder: Path | None = None,
+        content: str = "",
     ) -> None:
         """`directions` maps names to steps [w_dim] or [num_ws, w_dim] one deviation long; `folder`
-        is where further networks are read from when they are asked for."""
-        self.name, self.revision = name, revision
+        is where further networks are read from when they are asked for; `content` is the revision
+        that its weights have in any folder."""
+        self.name, self.revision, self.content = name, revision, content or revision
         self.training = training or {}
         self.directions = directions or {}
         notes = direction_notes or {}
         self.direction_notes = {name: notes.get(name, DirectionNote()) for name in self.directions}
         self.generator = generator
         self.folder = folder
+        self.synthesize: Callable[..., np.ndarray] = partial(synthesize, generator.synthesis)
+        """Pictures of ws; may be replaced by what computes the same elsewhere."""
         self._lock = threading.Lock()
         self._others: dict[str, Discriminator | Encoder] = {}
         self._attached = Attached(generator.synthesis)
@@ -266,14 +270,11 @@ class Model:
 
     def _batch(self, recipes: Sequence[Recipe], noise: int | str, x: str | None) -> np.ndarray:
         own, synthesis = self._attached.network(x) if x else ([], self.generator.synthesis)
-        if own and noise == "const":
-            noise = own
-        if isinstance(noise, int):
-            noise = [m.to(self.device) for m in noise_maps(noise, synthesis.noise_shapes)]
+        tuned = synthesis is not self.generator.synthesis
+        draw = partial(synthesize, synthesis) if tuned else self.synthesize
         with self._lock, torch.no_grad(), exact(self.device):
             ws = torch.cat([self._ws(recipe) for recipe in recipes])
-            drawn = to_uint8(synthesis(ws, noise))  # [N, C, H, W]
-            return drawn.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+            return draw(ws, own if own and noise == "const" else noise)
 
     def _ws(self, recipe: Recipe) -> Tensor:
         ws = self._source(recipe.seed if recipe.w is None else recipe.w, recipe)
@@ -343,18 +344,41 @@ class _Track:
         return ws.cpu().double() - self.mean
 
 
-def load(path_or_id: str | Path, device: str | torch.device = "cpu") -> Model:
-    """Open a model folder for drawing; `device` is cpu, cuda, cuda:1 ..., or auto."""
-    folder = Path(path_or_id)
+def load(
+    path_or_id: str | Path,
+    device: str | torch.device = "cpu",
+    cache: str | Path | None = None,
+    most_bytes: int | None = None,
+) -> Model:
+    """Open a model for drawing: a folder, or user/name@revision of the Hub.
+
+    `device` is cpu, cuda, cuda:1 ..., or auto. What the Hub has is fetched once and kept in the
+    user's cache, or in the folder `cache`; files above `most_bytes` are refused.
+    """
     place = find_device(device)
+    found = find_model(path_or_id, cache=cache, most_bytes=most_bytes)
+    folder = found.folder
     generator = load_generator(folder, place)
     _, training = read_config(folder)
     steps, notes = {}, {}
     if (folder / DIRECTIONS).is_file():
         steps, notes = load_directions(folder / DIRECTIONS, generator.config)
     steps = {name: step.to(place) for name, step in steps.items()}
-    name = folder.resolve().name
-    return Model(name, revision(folder), generator, training, steps, notes, folder)
+    return Model(
+        found.name, found.revision, generator, training, steps, notes, folder, found.content
+    )
+
+
+@torch.no_grad()
+def synthesize(synthesis: Synthesis, ws: Tensor, noise: int | Noise) -> np.ndarray:
+    """uint8 [N, H, W, C] of ws [N, num_ws, w_dim], on the device that network and ws are on."""
+    if isinstance(noise, int):
+        noise = noise_maps(noise, synthesis.noise_shapes)
+    if not isinstance(noise, str):
+        noise = [m.to(ws.device) for m in noise]
+    with exact(ws.device):
+        x = to_uint8(synthesis(ws, noise))  # [N, C, H, W]
+    return x.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def find_device(name: str | torch.device = "auto") -> torch.device:

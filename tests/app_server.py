@@ -32,13 +32,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(folder: Path, *flags: str, **variables: str) -> Iterator[Server]:
-    """The app, started with these flags and variables and its files under `folder`."""
+def running(
+    folder: Path, *flags: str, app: Path = ROOT / "app.py", **variables: str
+) -> Iterator[Server]:
+    """An app, started with these flags and variables and its files under `folder`."""
     port = free_port()
     log = folder / "app.log"
     (folder / "tmp").mkdir()
     environment = os.environ | {"TMPDIR": str(folder / "tmp")} | variables
-    command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), *flags]
+    command = [sys.executable, str(app), "--port", str(port), *flags]
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
     server = Server(f"http://127.0.0.1:{port}", process, log)

@@ -86,6 +86,7 @@ def test_wrong_flags(capsys, flags, words):
         ("STYLEGAN_AUTH", "ann", "USER:PASS"),
         ("STYLEGAN_MAX_FRAMES", "-1", "from 1 to 100000"),
         ("STYLEGAN_SHARE", "maybe", "STYLEGAN_SHARE"),
+        ("STYLEGAN_ALLOW_ANY_MODEL", "maybe", "STYLEGAN_ALLOW_ANY_MODEL"),
         ("STYLEGAN_MCP", "2", "STYLEGAN_MCP"),
         ("STYLEGAN_MODEL", "gone,too", "no model folder gone"),
         ("STYLEGAN_HOST", "203.0.113.1", "203.0.113.1"),

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from stylegan import checkpoint
 from stylegan.checkpoint import (
+    HEADER_BYTES,
     CheckpointError,
     DirectionNote,
     load_directions,
@@ -16,6 +17,7 @@ from stylegan.checkpoint import (
     load_generator,
     load_strict,
     load_tensors,
+    most_weights_bytes,
     read_config,
     revision,
     save_directions,
@@ -317,3 +319,21 @@ def test_bad_notes_are_refused(tmp_path, notes, words):
     path = tmp_path / "directions.safetensors"
     save_file({"smile": torch.ones(8)}, path, {"directions": notes})
     assert words in refusal(load_directions, path, CONFIG)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"resolution": 16, "channel_base": 128, "channel_max": 12, "z_dim": 16, "c_dim": 3},
+        {"resolution": 32, "channel_base": 1024, "channel_max": 64, "mapping_layers": 2},
+        {"resolution": 8, "w_dim": 8, "z_dim": 4, "channel_max": 8, "mapping_layers": 1},
+        {"resolution": 16, "w_dim": 8, "z_dim": 4, "channel_max": 8, "c_dim": 500, "channels": 4},
+        {"resolution": 16, "architecture": "resnet", "d_architecture": "skip", "channel_max": 32},
+        {"resolution": 16, "architecture": "orig", "d_architecture": "orig", "channel_max": 32},
+    ],
+)
+def test_no_file_of_weights_is_larger_than_foretold(settings):
+    config = NetworkConfig(**settings)
+    for cls in (Generator, Discriminator):
+        values = sum(tensor.numel() for tensor in cls(config).state_dict().values())
+        assert 4 * values < most_weights_bytes(config) - HEADER_BYTES

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 import stylegan
-from stylegan.checkpoint import CheckpointError, DirectionNote, save_directions, save_model
+from stylegan.checkpoint import DirectionNote, save_directions, save_model
 from stylegan.config import NetworkConfig, UserError
 from stylegan.latents import MAX_SEED, slerp
 from stylegan.mix import Mix
@@ -230,14 +230,16 @@ def test_directions_come_with_their_notes(tmp_path, model):
     assert found.direction_notes == {"smile": note, "age": DirectionNote()}
 
 
-def test_what_is_no_folder_is_refused(tmp_path):
+def test_what_is_no_folder_is_refused(tmp_path, hub):
     for path, words in (
-        ("user/absent@main", "there is no model folder user/absent@main"),
+        ("user/absent@main", "there is no user/absent@main on"),
+        ("user/absent", "; nor is there such a folder here"),
+        ("./absent", "there is no model folder absent"),
         (tmp_path, "it has no config.json"),
         ("network.pkl", "python -m train import"),
         (TINY / "generator.safetensors", "give the model folder"),
     ):
-        with pytest.raises(CheckpointError) as error:
+        with pytest.raises(UserError) as error:
             load(path)
         assert words in str(error.value)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hub_server import variables
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +27,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHIPPED = ("app.py", "benchmarks", "checkpoints", "stylegan", "train")
 SMALL = {  # start of a command -> flags added, so that it takes seconds
     "python -m train fit": "--kimg 0.016 --batch 4 --network.channel-max 16",
+    "python -m train publish": "--no-nearest",
 }
 
 
@@ -58,6 +60,13 @@ def clone(tmp_path):
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def own_hub(hub, tmp_path, monkeypatch):
+    """What is published goes to a Hub of this machine, whose user is ann."""
+    for name, value in variables(hub, tmp_path / "home").items():
+        monkeypatch.setenv(name, value)
+
+
 def environment(clone: Path) -> dict[str, str]:
     return os.environ | {
         "PATH": f"{clone / 'bin'}{os.pathsep}{os.environ['PATH']}",
@@ -71,6 +80,7 @@ def run(command: str | list[str], clone: Path) -> None:
         shell=isinstance(command, str),
         cwd=clone,
         env=environment(clone),
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -112,7 +122,7 @@ def test_every_block_says_what_it_is():
     assert "sh" in marks
 
 
-def test_commands(clone):
+def test_commands(clone, hub):
     for mark, content in blocks(README):
         if mark == "python":
             run([sys.executable, "-c", content], clone)
@@ -123,6 +133,8 @@ def test_commands(clone):
                     serve(command, clone)
                 else:
                     run(" ".join([command, *extra]), clone)
+    assert {kind for kind, _ in hub.repos} == {"model", "space"}
+    assert not any(repo.private for (kind, _), repo in hub.repos.items() if kind == "model")
 
 
 def test_ci_runs_the_two_lines():

@@ -218,7 +218,7 @@ def test_a_page_that_has_not_heard_of_the_other_model_yet(tab):
     sent = controls(tab, opened(tab, Recipe(seed=20, n=2)))
     rows = tab.session.first.num_ws
     larger = SimpleNamespace(id="larger@0", num_ws=rows + 4, c_dim=0)
-    tab.session.models["larger@0"] = larger
+    tab.session.named["larger@0"] = larger
     try:
         recipe, model = tab._read({**sent, tab.model: "larger@0"})
         assert (recipe.cut, model) == (None, larger)
@@ -228,7 +228,7 @@ def test_a_page_that_has_not_heard_of_the_other_model_yet(tab):
         recipe, _ = tab._read({**sent, tab.model: "larger@0", tab.look.cut: rows})
         assert recipe.cut == rows, "this one has"
     finally:
-        del tab.session.models["larger@0"]
+        del tab.session.named["larger@0"]
 
 
 def test_visitors_do_not_see_each_other(tab):

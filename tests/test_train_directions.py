@@ -201,3 +201,11 @@ def test_wrong_lines_change_nothing(folder):
     assert (folder / "directions.safetensors").read_bytes() == before
     with pytest.raises(UserError, match="there is no model folder"):
         run(Path("absent"), "--pca", 1)
+
+
+def test_a_model_of_the_hub_is_not_written_to(hub, folder, tmp_path):
+    hub.add("ann/tiny", folder)
+    with pytest.raises(UserError, match="is not written to; name a file with --out"):
+        run("ann/tiny", "--closed-form", 2)
+    out = tmp_path / "found.safetensors"
+    assert run("ann/tiny", "--closed-form", 2, "--out", out) == 0 and out.is_file()

@@ -18,6 +18,7 @@ COMMANDS = {  # name -> (module, one line)
     "encoder": ("train.encoder", "train a model's encoder, which finds a picture's latent at once"),
     "evaluate": ("train.evaluate", "measure how close a generator's pictures come to real ones"),
     "directions": ("train.directions", "find directions to edit a generator's pictures along"),
+    "publish": ("train.publish", "put a model on the Hub, with its card, and a Space to play in"),
 }
 
 

@@ -72,6 +72,8 @@ def main(argv: list[str]) -> int:
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     model = load(call.find.model, call.find.device)
+    if call.out is None and not Path(call.find.model).is_dir():
+        raise DirectionError("a model of the Hub is not written to; name a file with --out")
     path = call.out or Path(call.find.model) / DIRECTIONS
     kept = _kept(path, model)
     if call.find.asks or not call.changes:

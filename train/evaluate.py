@@ -34,7 +34,9 @@ def main(argv: list[str]) -> int:
         records = evaluate(config, progress)
     for record in records.values():
         print(table(record))
-    if config.save:
+    if config.save and not Path(config.model).is_dir():
+        print("not kept: the model is the Hub's, not a folder here")
+    elif config.save:
         save_records(config.model, list(records.values()))
         print(f"written to {Path(config.model) / METRICS_FILE}")
     return 0

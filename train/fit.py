@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+from tqdm import tqdm
 
-from stylegan.config import TrainConfig, preset
+from stylegan.card import Answers
+from stylegan.config import TrainConfig, UserError, preset
 from stylegan.data import Pictures
 from stylegan.model import find_device
-from stylegan.training.loop import fit
+from stylegan.publish import check_access, save_answers
+from stylegan.training.loop import Outcome, fit
+from stylegan.training.push import Pusher
+from stylegan.training.run import BEST
 from stylegan.training.step import fast_precision
+from stylegan.version import ROOT
 
 HELP = """python -m train fit --data data/photos64.zip --preset tiny --minutes 60
 
@@ -44,18 +52,48 @@ class Call:
     """Set an earlier run in that folder aside and begin again."""
     dry_run: bool = False
     """Print the settings and stop."""
+    push_to_hub: str = ""
+    """USER/NAME on the Hub, private if it is new, that snapshots are sent to in the background."""
+    push_every: int = 1
+    """Snapshots from one that is sent to the next."""
+    answers: Annotated[Answers, tyro.conf.arg(name="")] = field(default_factory=Answers)
 
 
 def main(argv: list[str]) -> int:
     """Parse, print the settings, train; 0 when the budget is used up, 75 when stopped."""
     call = _parse(argv)
+    if call.push_every < 1:
+        raise UserError(f"push_every {call.push_every} is less than 1")
+    if call.answers != Answers() and not call.push_to_hub:
+        raise UserError("what is told for the card needs --push-to-hub USER/NAME")
     config = call.config
     folder = Path(call.run or f"runs/{Path(config.data).resolve().stem}-{config.preset}")
     print(json.dumps(dataclasses.asdict(config), indent=2))
     if call.dry_run:
         print(f"would train in {folder}")
         return 0
-    return fit(config, folder, fresh=call.fresh).value
+    if not call.push_to_hub:
+        return fit(config, folder, fresh=call.fresh).value
+    return _fit_and_push(call, folder)
+
+
+def _fit_and_push(call: Call, folder: Path) -> int:
+    """Train, with snapshots sent to the Hub on the way; whether they arrive decides nothing."""
+    check_access(call.push_to_hub, tqdm.write)
+    if call.answers != Answers():
+        save_answers(folder, call.answers)
+    pusher = Pusher(partial(_line, call.push_to_hub), folder, call.push_every, tqdm.write)
+    outcome = fit(call.config, folder, fresh=call.fresh, push=pusher)
+    if outcome is Outcome.DONE:
+        pusher.finish(folder / BEST)
+    return outcome.value
+
+
+def _line(repo: str, model: Path) -> list[str]:
+    """The command that sends a model."""
+    begin = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from train.__main__ import main; "
+    words = ["publish", str(model), repo]
+    return [sys.executable, "-c", f"{begin}sys.exit(main(sys.argv[1:]))", *words]
 
 
 def _parse(argv: list[str]) -> Call:

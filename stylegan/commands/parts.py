@@ -60,7 +60,11 @@ class Parser(argparse.ArgumentParser):
 
 def add_common(command: argparse.ArgumentParser) -> None:
     """The options of every command that draws."""
-    command.add_argument("--model", metavar="DIR", help="model folder (checkpoints/portraits-64)")
+    command.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="a model folder, or user/name@revision of the Hub (checkpoints/portraits-64)",
+    )
     command.add_argument(
         "--device",
         default="auto",
@@ -71,7 +75,7 @@ def add_common(command: argparse.ArgumentParser) -> None:
 def load_model(options: argparse.Namespace) -> Model:
     """The model that --model and --device name."""
     if options.model is None and not DEFAULT_MODEL.is_dir():
-        raise UserError(f"name a model folder with --model; there is no {DEFAULT_MODEL}")
+        raise UserError(f"name a model with --model; there is no {DEFAULT_MODEL}")
     return load(options.model or DEFAULT_MODEL, options.device)
 
 

@@ -26,6 +26,7 @@ from stylegan.tabs.parts import (
     cells_part,
     cells_value,
     file_value,
+    model_value,
     part,
     picture_part,
     picture_value,
@@ -252,7 +253,7 @@ class EditingTab:
         psi = start.psi
         known = self.found.known(model)
         return {
-            self.model: model.id,
+            self.model: model_value(self.session, model),
             self.seed: start.seed if start.w is None else None,
             self.psi: gr.Slider(minimum=min(LOW_PSI, psi), maximum=max(HIGH_PSI, psi), value=psi),
             self.c: gr.Slider(

@@ -34,6 +34,7 @@ from stylegan.tabs.parts import (
     cells_value,
     file_value,
     link_part,
+    model_value,
     part,
     picture_part,
     picture_value,
@@ -99,7 +100,7 @@ class InterpolationTab:
 
     def _build_examples(self) -> None:
         with gr.Row(elem_classes="sg-examples"):
-            names = max((examples(model) for model in self.session.models.values()), key=len)
+            names = max((examples(model) for model in self.session.named.values()), key=len)
             self.examples = [gr.Button(name, size="sm") for name in names]
 
     def _build_timeline(self) -> None:
@@ -373,7 +374,7 @@ class InterpolationTab:
         seconds = round(walk.frames / walk.fps, 2)
         whole = round(seconds * walk.fps, 6) == walk.frames
         return {
-            self.model: model.id,
+            self.model: model_value(self.session, model),
             self.text: _text(walk.keyframes),
             self.unit: "seconds" if whole else "frames",
             self.per: seconds if whole else walk.frames,

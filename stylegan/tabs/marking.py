@@ -127,16 +127,20 @@ class Marking:
 
     def _draws(self, picture: Recipe) -> bool:
         try:
-            self.session.models[picture.m].check(picture)
-        except (KeyError, RecipeError):
+            if picture.m is None:
+                return False
+            model, note = self.session.pick(picture.m)
+            model.check(picture)
+        except RecipeError:
             return False
-        return True
+        return not note
 
     def _shown(self, pictures: Sequence[Recipe], marks: dict[Recipe, int]) -> Iterator[Any]:
         """Values of the grid as its pictures are drawn. Marks made in the page stay there."""
         files: dict[Recipe, Path] = {}
         try:
-            for id, model in self.session.models.items():
+            for id in dict.fromkeys(picture.m for picture in pictures):
+                model, _ = self.session.pick(id)
                 own = [picture for picture in pictures if picture.m == id]
                 done = 0
                 for batch in self.session.draw(model, own):
@@ -151,7 +155,7 @@ class Marking:
     ) -> dict[str, Any]:
         cells = []
         for picture in pictures:
-            model = self.session.models[picture.m]
+            model, _ = self.session.pick(picture.m)
             what = "a picture sent here" if picture.w is not None else f"seed {picture.seed}"
             cell = {"query": picture.to_query(), "m": picture.m, "label": what, "alt": what}
             cell["crisp"] = model.config.resolution < CRISP_BELOW_PX

@@ -36,7 +36,7 @@ from stylegan.tabs.crosstable import (
 )
 from stylegan.tabs.link import LONG_PIXELS, Opened, ShareRow, Value, link_value
 from stylegan.tabs.look import Look
-from stylegan.tabs.parts import link_part, picture_part, picture_value, saver_value
+from stylegan.tabs.parts import link_part, model_value, picture_part, picture_value, saver_value
 from stylegan.tabs.seeds import DICE
 from stylegan.tabs.session import Session, in_words
 from stylegan.tabs.sources import learned, read_typed, to_typed
@@ -351,7 +351,7 @@ class MixingTab:
     def _set_controls(self, view: View, model: Model) -> Updates:
         mix = view.mix
         return {
-            self.model: model.id,
+            self.model: model_value(self.session, model),
             self.rows: to_typed(mix.rows, view.known),
             self.cols: to_typed(mix.cols, view.known),
             self.layers: layers_value(mix.layers, model.config),

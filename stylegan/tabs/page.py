@@ -120,9 +120,9 @@ def _joined(paths: Iterable[Path]) -> str:
 def _heading(session: Session) -> str:
     model, side = session.first, session.first.config.resolution
     who = f"<strong>{html.escape(model.name)}</strong>, a neural network,"
-    if len(session.models) > 1:
+    if len(session.named) > 1:
         who = "a neural network"
-    what = f"of {side} × {side} pixels " if len(session.models) == 1 else ""
+    what = f"of {side} × {side} pixels " if len(session.named) == 1 else ""
     return (
         f"<header class='sg-heading'><h1>{TITLE}</h1><p>Nobody painted these: {who} draws each "
         f"picture {what}out of nothing but a number, its seed. "

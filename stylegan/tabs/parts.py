@@ -13,6 +13,9 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import FileData
 
+from stylegan.model import Model
+from stylegan.tabs.session import Session
+
 CRISP_BELOW_PX = 512  # smaller pictures are shown enlarged: squares, not blur
 
 
@@ -69,6 +72,14 @@ def cells_value(
 def notes_part() -> gr.HTML:
     """Sentences that are read out when they change; its value is a list of them."""
     return part('<ul class="sg-notes" role="status"></ul>', "notes(element, props, watch)", [])
+
+
+def model_value(session: Session, model: Model) -> Any:
+    """What shows a model in the page's box; one that a link has brought is added to its choices."""
+    if model.id in session.named:
+        return model.id
+    choices = session.labels({**session.named, model.id: model})
+    return gr.Dropdown(choices=choices, value=model.id, visible=True)
 
 
 def link_part(words: str = "Copy link", follows: bool = True) -> gr.HTML:

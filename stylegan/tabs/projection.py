@@ -42,7 +42,7 @@ from stylegan.tabs.easel import (
     stage_value,
 )
 from stylegan.tabs.link import Opened, ShareRow, Value, usual_factor
-from stylegan.tabs.parts import cells_part, part, picture_part, picture_value
+from stylegan.tabs.parts import cells_part, model_value, part, picture_part, picture_value
 from stylegan.tabs.search import MOST_SEC, Search, Withdrawn
 from stylegan.tabs.session import Session, Turns, carried, in_words, plain_name
 from stylegan.tabs.tab import Updates, said
@@ -430,7 +430,7 @@ class ProjectionTab:
         starts = [(words, how) for how, words in STARTS.items()]
         usual = "encoder" if model.has_encoder else "mean"
         return {
-            self.model: model.id,
+            self.model: model_value(self.session, model),
             self.c: gr.Slider(
                 maximum=max(1, model.c_dim - 1), value=recipe.c, visible=model.c_dim > 1
             ),

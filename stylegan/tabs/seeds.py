@@ -16,7 +16,7 @@ from stylegan.model import Model
 from stylegan.recipe import MAX_PICTURES, Recipe
 from stylegan.tabs.link import Opened, ShareRow, Value, welcome
 from stylegan.tabs.look import LOW_PSI, Look
-from stylegan.tabs.parts import cells_part, cells_value, picture_part, picture_value
+from stylegan.tabs.parts import cells_part, cells_value, model_value, picture_part, picture_value
 from stylegan.tabs.session import Session, in_words
 from stylegan.tabs.tab import Updates, said
 
@@ -205,7 +205,7 @@ class SeedsTab:
 
     def _set_controls(self, recipe: Recipe, model: Model) -> Updates:
         return {
-            self.model: model.id,
+            self.model: model_value(self.session, model),
             self.seed: recipe.seed if recipe.w is None else None,
             self.n: recipe.n,
             **self.look.set(recipe, model),

@@ -10,7 +10,7 @@ import re
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -18,16 +18,19 @@ from pathlib import Path
 import torch
 
 from stylegan.config import UserError
+from stylegan.fetch import HubId
 from stylegan.mix import Mix
 from stylegan.model import Model, load
 from stylegan.recipe import Recipe
 from stylegan.stamp import enlarge, grid, png_bytes
+from stylegan.tabs.visiting import VisitingModels
 from stylegan.walk import Walk
 
 MAX_FOLDER_BYTES = 512 << 20
 MAX_FILES = 20_000
 MAX_SAVED_PX = 4096  # side of an enlarged picture or grid
 MAX_VISITORS = 10_000
+SHOWN_DIGITS = 10  # of a revision, where two models have one name
 MAX_FRAMES = 1800  # of a clip, unless the operator says otherwise: a minute at 30 a second
 STEP_PIXELS = 1 << 14  # drawn before another request gets a turn: 4 of 64x64, 1 of 128x128
 
@@ -42,44 +45,69 @@ class Session:
         files: str | Path,
         device: str = "auto",
         max_frames: int = MAX_FRAMES,
+        any_model: bool = False,
+        prepare: Callable[[Model], None] = lambda model: None,
     ) -> None:
-        """Open the model folders; `files` is an empty folder that the pictures go to, and no clip
-        has more frames than `max_frames`."""
+        """Open the models, folders or names of the Hub; `files` is an empty folder that the
+        pictures go to, and no clip has more frames than `max_frames`.
+
+        Links open any revision of the Hub's models that are given; with `any_model`, any model of
+        the Hub. `prepare` is given each model once it is loaded.
+        """
         loaded = [load(folder, device) for folder in folders]
+        for model in loaded:
+            prepare(model)
         if not loaded:
             raise UserError("no model is given")
-        self.models = {model.id: model for model in loaded}
+        self.named = {model.id: model for model in loaded}
+        repos = {model.name for model in loaded if HubId.parse(model.name)}
+        self.visiting = VisitingModels(repos, device, any_model, prepare)
         self.files = Files(files)
         self.max_frames = max_frames
         self.turns = Turns()
         self.leaving: list[Callable[[str | None], None]] = []  # told when a visitor leaves
 
     @property
+    def models(self) -> dict[str, Model]:
+        """All that can be drawn with now: the operator's, and those that links have brought."""
+        return {**self.visiting.opened, **self.named}
+
+    @property
     def first(self) -> Model:
         """The model of links that name none."""
-        return next(iter(self.models.values()))
+        return next(iter(self.named.values()))
 
     @property
     def choices(self) -> list[tuple[str, str]]:
-        """(label, id) of each model; the revision is shown where the name alone is not enough."""
-        names = [model.name for model in self.models.values()]
+        """(label, id) of each model that is always there."""
+        return self.labels(self.named)
+
+    @staticmethod
+    def labels(models: Mapping[str, Model]) -> list[tuple[str, str]]:
+        """(label, id) of models; the revision is shown where the name alone is not enough."""
+        names = [model.name for model in models.values()]
         return [
-            (model.name if names.count(model.name) == 1 else id, id)
-            for id, model in self.models.items()
+            (model.name if names.count(model.name) == 1 else _shown(model), id)
+            for id, model in models.items()
         ]
 
     def pick(self, wanted: str | None) -> tuple[Model, str]:
         """The model that a recipe names, or the nearest there is and a sentence about that."""
-        if wanted is None or wanted in self.models:
-            return self.models.get(wanted, self.first), ""
-        name = wanted.rpartition("@")[0] or wanted
-        alike = [model for model in self.models.values() if model.name == name]
+        if wanted is None or wanted in self.named:
+            return self.named.get(wanted, self.first), ""
+        name, _, revision = wanted.rpartition("@")
+        alike = [model for model in self.named.values() if model.name == (name or wanted)]
+        if alike and not name:
+            return alike[0], ""
+        if same := [model for model in self.named.values() if name and model.content == revision]:
+            return same[0], ""  # the same weights, under another name
+        found, reason = self.visiting.find(wanted)
+        if found is not None:
+            return found, ""
         model = alike[0] if alike else self.first
-        if wanted == name and alike:
-            return model, ""
         return model, (
-            f"This was made with {wanted}, which is not here: "
-            f"drawn with {model.id} instead, it may look different."
+            f"This was made with {wanted}, which is not here{f' ({reason})' if reason else ''}: "
+            f"drawn with {_shown(model)} instead, it may look different."
         )
 
     def draw(self, model: Model, recipes: Sequence[Recipe]) -> Iterator[list[Path]]:
@@ -263,6 +291,11 @@ def carried(model: Model, value: Recipe | Walk | Mix) -> bytes | None:
     """The noise maps or tuning that a value's file carries beside its text."""
     attachment = model.attachment(value.x)
     return attachment.blob if attachment else None
+
+
+def _shown(model: Model) -> str:
+    """Its id for people; commits are long."""
+    return f"{model.name}@{model.revision[:SHOWN_DIGITS]}"
 
 
 def _query(model: Model, recipe: Recipe | Mix) -> str:

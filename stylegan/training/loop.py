@@ -47,8 +47,11 @@ def fit(
     folder: str | Path,
     fresh: bool = False,
     say: Callable[[str], None] = tqdm.write,
+    push: Callable[[Path], None] = lambda model: None,
 ) -> Outcome:
     """Train in the run folder, going on from what is there; `fresh` sets that aside.
+
+    `push` is handed each snapshot's model folder, and returns at once.
 
     The result is a function of the settings and the data alone, however often it was interrupted.
     """
@@ -92,6 +95,7 @@ def fit(
                     line = _tick(config, trainer, at, device)
                     if at.tick % config.snap == 0:
                         line.update(snapshot.write(folder, config, trainer, pictures, at))
+                        push(snapshot.model_folder(folder, at))
                     at.stats_bytes = run.append_stats(folder, line)
                     board(line)
                     say(_tick_line(line))
@@ -108,6 +112,7 @@ def fit(
         # The end: everything is on disk before a word is said
         if outcome is Outcome.DONE and not snapshot.model_folder(folder, at).exists():
             snapshot.write(folder, config, trainer, pictures, at)
+            push(snapshot.model_folder(folder, at))
         state.save(folder, trainer, at)
         if outcome is Outcome.DONE:
             say(f"done at {at.nimg / 1000:.1f} kimg: {snapshot.model_folder(folder, at)}")

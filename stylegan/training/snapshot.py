@@ -6,6 +6,7 @@ import dataclasses
 import io
 import platform
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from stylegan.config import TrainConfig
 from stylegan.evaluate import METRICS_FILE, as_json, measure
 from stylegan.model import Model
 from stylegan.recipe import Recipe
+from stylegan.version import VERSION, code_commit
 
 from . import run
 from .state import Progress
@@ -61,6 +63,7 @@ def write(
         "augment_p": trainer.p,
         "device": _device_name(trainer.device),
         "torch": torch.__version__,
+        "code": _program(),
     }
     save_model(model, config.network, notes, trainer.averaged, trainer.discriminator, extra)
     values = {name: record["value"] for name, record in records.items()}
@@ -88,6 +91,13 @@ def _png(pictures: Sequence[np.ndarray]) -> bytes:
 def _write(path: Path, content: bytes) -> None:
     with replacing_file(path) as beside:
         beside.write_bytes(content)
+
+
+@cache
+def _program() -> str:
+    """What trains: this program's version, and its commit."""
+    commit = code_commit()
+    return f"stylegan {VERSION}" + (f", commit {commit}" if commit else "")
 
 
 def _device_name(device: torch.device) -> str:

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from stylegan.atomic import replacing_folder
 from stylegan.checkpoint import (
+    DISCRIMINATOR,
     CheckpointError,
+    find_model,
     load_discriminator,
     load_generator,
     load_strict,
@@ -90,14 +92,16 @@ def exists(run: Path) -> bool:
 
 
 def start_from(model: str, trainer: Trainer) -> None:
-    """Begin with a model folder's weights; optimisers, p and all counts begin anew.
+    """Begin with the weights of a model, here or of the Hub; optimisers, p and all counts begin
+    anew.
 
-    Raises CheckpointError where the folder has no discriminator, or networks of other shapes.
+    Raises CheckpointError where the model has no discriminator, or networks of other shapes.
     """
-    averaged = load_generator(model).state_dict()
+    folder = find_model(model, (DISCRIMINATOR,)).folder
+    averaged = load_generator(folder).state_dict()
     load_strict(trainer.generator, averaged, model)
     load_strict(trainer.averaged, averaged, model)
-    load_strict(trainer.discriminator, load_discriminator(model).state_dict(), model)
+    load_strict(trainer.discriminator, load_discriminator(folder).state_dict(), model)
 
 
 def _load(folder: Path, numbers: dict[str, Any], trainer: Trainer) -> None:
