@@ -25,8 +25,9 @@ from tqdm import tqdm
 
 from stylegan.atomic import replacing_file
 from stylegan.config import MAX_RESOLUTION, MIN_RESOLUTION, UserError
-from stylegan.data import DataError, Files, Label, read_labels
+from stylegan.labels import Label, read_labels
 from stylegan.pictures import Fit, PictureError, open_picture, parse_color, square
+from stylegan.sources import DataError, Files
 
 T, R = TypeVar("T"), TypeVar("R")
 

@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[1]
 # A file of stylegan/ may import those that stand before it. The name of a folder stands for its
 # files, which may import each other.
 ROWS = """
-config atomic chance containers distributed extras fetch video
+config atomic chance containers distributed extras fetch parallel video
 networks
-pictures data prepare doctor checkpoint latents query recipe walk mix shelf links stamp features
+pictures sources labels data measures duplicates journal squares prepare doctor report collect checkpoint latents query recipe walk mix shelf links stamp features
 model sheet distances evaluate attributes judges directions finding projector publish importers exporters
 """
 ALL = ROWS.split()

@@ -213,7 +213,7 @@ class TestLeftOut:
         assert left_in(dest.parent) == ["out.zip"]
 
     def test_a_member_that_swells_is_not_read_whole(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("stylegan.data.MAX_BYTES", 1 << 16)
+        monkeypatch.setattr("stylegan.sources.MAX_BYTES", 1 << 16)
         src = zip_of(tmp_path / "src.zip", {"a.png": picture(), "bomb.png": bytes(1 << 20)})
         report = run(src, tmp_path / "out.zip")
         assert [name for name, _ in report.skipped] == ["bomb.png"]
