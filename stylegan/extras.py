@@ -8,6 +8,13 @@ from types import ModuleType
 from stylegan.config import UserError
 
 PACKAGES = {
+    "cv2": "'opencv-python-headless<5'",
+    "bs4": "beautifulsoup4",
+    "datasets": "datasets",
+    "httpx": "httpx",
+    "huggingface_hub": "huggingface_hub",
+    "imagehash": "ImageHash",
+    "spandrel": "spandrel",
     "imageio_ffmpeg": "imageio-ffmpeg",
     "mcp": "'gradio[mcp]'",
     "torch.utils.tensorboard": "tensorboard",

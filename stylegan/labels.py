@@ -1,4 +1,4 @@
-"""What each picture shows: from dataset.json, a column of a CSV file, the folders, or the set itself."""
+"""What each picture shows: from dataset.json, a CSV file, the folders, or the set itself."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _key(name: str) -> str:
 
 
 def find_labels(files: Files, choice: str = "auto", column: str | None = None) -> Labels | None:
-    """Labels by auto, none, folders, or the path of a CSV file or dataset.json; None without any."""
+    """Labels by auto, none, folders, or the path of a CSV file or dataset.json, or None."""
     if column is not None and not choice.lower().endswith(".csv"):
         raise DataError("a label column needs a CSV file of labels")
     if choice == "none":
@@ -84,9 +84,7 @@ def find_labels(files: Files, choice: str = "auto", column: str | None = None) -
     if choice.lower().endswith(".json"):
         return _from_json(Path(choice), files)
     if choice != "auto":
-        raise DataError(
-            f"labels {choice!r} is none of auto, none, folders, FILE.csv and FILE.json"
-        )
+        raise DataError(f"labels {choice!r} is none of auto, none, folders, FILE.csv and FILE.json")
     by_name = read_labels(files)
     if by_name is not None:
         return Labels(by_name, _own_classes(files), where="dataset.json")

@@ -46,7 +46,8 @@ def in_order(
     if workers == 1 or count <= FEW:
         yield from map(function, items)
         return
-    chunks = iter(lambda source=iter(items): list(itertools.islice(source, CHUNK)), [])
+    source = iter(items)
+    chunks = iter(lambda: list(itertools.islice(source, CHUNK)), [])
     pool = _pool(workers)
     ahead: deque[tuple[list[T], Future]] = deque()
     try:

@@ -1,4 +1,4 @@
-"""Where pictures come from: a folder, zip or tar, and the usual sets inside one, as names and bytes.
+"""A folder, zip or tar, and the usual sets inside one, as names and bytes.
 
 CIFAR-10 is read from its binary version only: the other version is a pickle, which can run code.
 """
