@@ -31,7 +31,7 @@ from stylegan.pictures import parse_color
 from stylegan.sources import DataError, Files
 
 MOST_ASPECT = 2.0  # longer side over shorter
-SHARP = 0.02  # Laplacian's variance over the luma's, under which a picture is blurred
+SHARP = 0.15  # Laplacian's variance over the slope's, under which a picture is blurred
 FLAT = 4.0  # standard deviation of the luma, in grey levels, of a near-constant picture
 GREY = 10.0  # difference of channels, in grey levels, that a grey picture stays under
 TRANSPARENT = 0.001  # share of pixels
@@ -261,7 +261,9 @@ def inspect(
 def diagnose(found: Survey, labels: Labels | None, resolution: int | None = None) -> Diagnosis:
     """Findings about each picture and all together."""
     resolution = resolution or best_resolution(found.sizes)
-    pairs = find_pairs(found.hashes, found.thumbs, keep_first(found)) if len(found) > 1 else []
+    pairs = (
+        find_pairs(found.hashes, found.thumbs, keep_first(found.sizes)) if len(found) > 1 else []
+    )
     findings = [Finding(name, "unreadable", note=reason) for name, reason in found.unreadable]
     findings += _about_one(found, resolution)
     findings += _about_two(found, pairs)
@@ -282,11 +284,11 @@ def diagnose(found: Survey, labels: Labels | None, resolution: int | None = None
     )
 
 
-def keep_first(found: Survey) -> np.ndarray:
+def keep_first(sizes: np.ndarray) -> np.ndarray:
     """Rank of each picture, 0 for the one to keep rather than any that repeat it: the largest."""
-    pixels = found.sizes.astype(np.int64).prod(1)
-    rank = np.empty(len(found), np.int64)
-    rank[np.argsort(-pixels, kind="stable")] = np.arange(len(found))
+    pixels = sizes.astype(np.int64).prod(1)
+    rank = np.empty(len(sizes), np.int64)
+    rank[np.argsort(-pixels, kind="stable")] = np.arange(len(sizes))
     return rank
 
 
@@ -382,7 +384,8 @@ def advise(
     if counts[RECOLOURED]:
         advice.append(
             f"Recoloured pictures ({counts[RECOLOURED]}) are kept, "
-            "since colours may be what you want. prepare --dedupe recoloured leaves them out."
+            "since colours may be what you want. "
+            "prepare --dedupe --dedupe-also recoloured leaves them out."
         )
     if counts["transparent"]:
         advice.append(

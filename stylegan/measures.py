@@ -37,7 +37,8 @@ class Measures:
     """STATISTICS: mean and standard deviation of the luma (0 to 255), mean difference of the
     channels, detail, and the share of pixels unlike the corners."""
     sharp: float
-    """Variance of the Laplacian over the variance of the luma: near 0 in a blurred picture."""
+    """Variance of the Laplacian over the mean square of the slope: 2 at hard edges, near 0 in a
+    blur, whether there are many edges or few."""
     hashes: tuple[int, ...]
     """HASHES, 64 bits each: of the picture, of its mirror image, and of its edges in any colour."""
     thumb: bytes
@@ -98,14 +99,13 @@ def _at_most(image: Image.Image, side: int) -> Image.Image:
 
 
 def _detail(luma: np.ndarray) -> tuple[float, float]:
-    """Variance of the Laplacian over that of the luma, and the mean step between neighbours."""
+    """Variance of the Laplacian over the mean square slope, and the mean step sideways."""
     if min(luma.shape) < 3:
-        return 1.0, 0.0
-    inner = luma[1:-1, 1:-1]
-    around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
-    laplacian = around - 4 * inner
-    step = float(np.abs(np.diff(luma, axis=1)).mean())
-    return float(laplacian.var() / max(1.0, luma.var())), step
+        return 2.0, 0.0
+    across, down = np.diff(luma, axis=1), np.diff(luma, axis=0)
+    laplacian = np.diff(across, axis=1)[1:-1] + np.diff(down, axis=0)[:, 1:-1]
+    slope = float(np.square(across).mean() + np.square(down).mean())
+    return float(laplacian.var()) / max(slope, 1e-3), float(np.abs(across).mean())
 
 
 def _hashes(thumb: Image.Image) -> tuple[int, ...]:

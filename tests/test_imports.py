@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 ROWS = """
 config atomic chance containers distributed extras fetch parallel video
 networks
-pictures sources labels data measures duplicates journal squares doctor findings_page prepare collect checkpoint latents query recipe walk mix shelf links stamp features
+pictures sources labels data measures duplicates faces enlarge squares journal doctor findings_page
+prepare collect checkpoint latents query recipe walk mix shelf links stamp features
 model sheet distances evaluate attributes judges directions finding projector publish importers exporters
 """
 ALL = ROWS.split()
