@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-
 LEFTOVER_SEC = 600  # without a change, after which what a dead process left may go
 
 

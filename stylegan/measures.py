@@ -105,7 +105,8 @@ def _detail(luma: np.ndarray) -> tuple[float, float]:
     across, down = np.diff(luma, axis=1), np.diff(luma, axis=0)
     laplacian = np.diff(across, axis=1)[1:-1] + np.diff(down, axis=0)[:, 1:-1]
     slope = float(np.square(across).mean() + np.square(down).mean())
-    return float(laplacian.var()) / max(slope, 1e-3), float(np.abs(across).mean())
+    detail = max(0.0, float(laplacian.var()) - 20 / 12)  # less what rounding to 8 bits adds:
+    return detail / max(slope - 4 / 12, 1.0), float(np.abs(across).mean())  # 1 / 12 a pixel
 
 
 def _hashes(thumb: Image.Image) -> tuple[int, ...]:

@@ -303,8 +303,7 @@ class _Tar:
     """
 
     def __init__(self, path: Path):
-        stat = path.stat()
-        self._changed = stat.st_mtime_ns
+        self._changed = path.stat().st_mtime_ns
         self._file = _plain(path)
         self._lock = threading.Lock()
         self._places: dict[str, tuple[int, int]] = {}
@@ -342,12 +341,12 @@ class _Tar:
 def _plain(path: Path) -> BinaryIO:
     """A tar's bytes without the compression."""
     with tarfile.open(path) as tar:
-        packed = not isinstance(tar.fileobj, io.BufferedReader)
-        if packed:
+        if not isinstance(tar.fileobj, io.BufferedReader):
             file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the tar
             try:
                 tar.fileobj.seek(0)
                 shutil.copyfileobj(tar.fileobj, file, 1 << 20)
+                file.seek(0)
             except BaseException:
                 file.close()
                 raise

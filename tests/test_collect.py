@@ -1,4 +1,4 @@
-"""Against a site that these tests serve: slow, busy, broken, redirecting, wrong and huge answers."""
+"""Against a site served here: slow, busy, broken, redirecting, wrong and huge answers."""
 
 import csv
 import sys

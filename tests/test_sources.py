@@ -1,5 +1,6 @@
 import gzip
 import io
+import json
 import struct
 import tarfile
 from pathlib import Path
@@ -151,13 +152,10 @@ class TestMnist:
 
 def test_zips_made_elsewhere(tmp_path):
     """NVIDIA's form: dataset.json beside folders of numbered PNGs, whatever else lies there."""
-    src = folder(
-        tmp_path / "src",
-        {f"00000/img{i:08d}.png": drawing(i, 16) for i in range(3)}
-        | {
-            "dataset.json": b'{"labels": [["00000/img00000000.png", 1], ["00000/img00000001.png", 0]]}'
-        },
-    )
+    names = [f"00000/img{i:08d}.png" for i in range(3)]
+    labels = json.dumps({"labels": [[names[0], 1], [names[1], 0]]}).encode()
+    pictures = {name: drawing(i, 16) for i, name in enumerate(names)}
+    src = folder(tmp_path / "src", pictures | {"dataset.json": labels})
     report = prepare(PrepareConfig(src, tmp_path / "out.zip", resolution=16))
     assert report.skipped == [("00000/img00000002.png", "no label in dataset.json")]
     assert Pictures(tmp_path / "out.zip").labels([0, 1]).argmax(1).tolist() == [1, 0]
