@@ -81,6 +81,9 @@ class FindConfig:
     another; needs no table."""
     apart: bool = True
     """Make each attribute's direction leave the others as they are."""
+    only: tuple[str, ...] = ()
+    """Attributes and colours to make directions of, all if not given; the others are left as they
+    are, and measured."""
     rows: str = ""
     """Rows of ws such as 0-3 that directions are meant for; by itself the fewest that do it."""
     num: int = 2000
@@ -235,6 +238,10 @@ def _open_eyes(model: Model, config: FindConfig, found: Found, say: Progress) ->
     names += [config.name] if config.positive else []
     if len(set(names)) < len(names):
         raise DirectionError(f"{max(names, key=names.count)} is the name of two directions")
+    for name in config.only:
+        if name not in names:
+            asked = ", ".join(names) or "none"
+            raise DirectionError(f"--only {name}: no attribute or colour has that name ({asked})")
     judges = None
     if attributes:
         pictures = Pictures(config.data)
@@ -275,12 +282,15 @@ def _add_attributes(
     found.fits.update(fits)
     ways = apart(fits) if config.apart else {name: told.white for name, told in fits.items()}
     for name, way in ways.items():
+        if config.only and name not in config.only:
+            continue
         found.steps[name] = spread.step(way)
         method = f"fitted to {texts[name]}"
         found.notes[name] = DirectionNote(_label(name), method, fits[name].accuracy, rows)
     gauge = _Gauge(model, eyes, scores.std(dim=0), config)
+    total = len(found.steps)
     for i, (name, step) in enumerate(found.steps.items()):
-        say("measuring", i, len(found.steps))
+        say("measuring", i, total)
         note = found.notes[name]
         chosen = note.rows
         if name in fits and chosen is None:
@@ -291,7 +301,7 @@ def _add_attributes(
             rows=chosen,
             moves={key: round(float(x), 3) for key, x in zip(eyes.names, moves, strict=True)},
         )
-    say("measuring", len(found.steps), len(found.steps))
+    say("measuring", total, total)
 
 
 def _scores(

@@ -196,7 +196,7 @@ def pixels(path):
 
 def test_endpoints_documented(client):
     info = client.view_api(return_format="dict", print_info=False)
-    assert {"/seeds", "/interpolate"} <= set(info["named_endpoints"])
+    assert {"/seeds", "/interpolate", "/mix", "/edit"} <= set(info["named_endpoints"])
     assert info["unnamed_endpoints"] == {}
     (query,) = info["named_endpoints"]["/seeds"]["parameters"]
     assert (query["parameter_name"], query["type"]) == ("query", {"type": "string"})

@@ -87,7 +87,7 @@ def test_bad_attributes_are_named(text, words):
 
 
 def test_words_where_numbers_should_be_say_what_to_do():
-    with pytest.raises(TableError, match="sex holds 'woman'.* NAME=sex:VALUE/OTHER"):
+    with pytest.raises(TableError, match=r"sex holds 'woman'.* NAME=sex:VALUE/OTHER"):
         parse_attribute("sex").value("woman")
     with pytest.raises(TableError, match="age holds 'nan', which is no number"):
         parse_attribute("age").value("nan")
@@ -179,7 +179,9 @@ def test_rows_find_their_pictures_by_path_or_name(tmp_path, pictures):
     lines[3] = "00000/img00000002.png,2"
     found = read_table(table(tmp_path, lines)).of(pictures)
     assert [row and row["a"] for row in found] == [*map(str, range(11)), None]
-    with pytest.raises(TableError, match="names none of the pictures of .*data.zip, such as 00000"):
+    with pytest.raises(
+        TableError, match=r"names none of the pictures of .*data\.zip, such as 00000"
+    ):
         read_table(table(tmp_path, ["file,a", "x.png,1"])).of(pictures)
 
 

@@ -105,6 +105,14 @@ def test_apart_they_move_each_other_less(model):
     assert leaks[1] < 0.7 * leaks[0]
 
 
+def test_some_are_only_kept_apart_from_and_measured(model):
+    both = find(model, config(colors=(RED, GREEN)))
+    one = find(model, config(colors=(RED, GREEN), only=("green",)))
+    assert list(one.steps) == list(one.notes) == ["green"] and set(one.fits) == {"red", "green"}
+    assert torch.equal(one.steps["green"], both.steps["green"])
+    assert one.notes["green"] == both.notes["green"]
+
+
 def test_moves_are_the_mean_change_of_each_score(model):
     """Measured once more by hand, on scores that are means of channels."""
 
@@ -211,6 +219,7 @@ def test_what_the_generator_never_draws_is_left_out_and_told(model):
         ({"attributes": ("a",)}, "--data, --table and --attributes go together"),
         ({"data": "x.zip", "table": "x.csv"}, "--data, --table and --attributes go together"),
         ({"pca": 1, "group": "who"}, "--group is a column of --table"),
+        ({"colors": (RED,), "only": ("blue",)}, "--only blue: no attribute .* has that name"),
         ({"colors": (RED, RED)}, "red is the name of two directions"),
         (
             {"colors": (RED,), "positive": "1-3", "negative": "5-8", "name": "red"},

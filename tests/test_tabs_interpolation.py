@@ -277,6 +277,24 @@ def test_a_slow_drawing_shows_what_it_has_and_gives_way_to_a_newer_one(tab, monk
     assert list(drawing) == [{tab.keyframes: gr.skip(), tab.film: gr.skip()}]
 
 
+def test_a_stale_drawing_stops_after_a_step(tab, monkeypatch):
+    monkeypatch.setattr("stylegan.tabs.session.STEP_PIXELS", 2 * 16 * 16)
+    view = opened(tab, Walk((911, 912, 913)))[tab.view]
+    drawn, draw = [], tab.session.draw
+
+    def counted(*args):
+        for batch in draw(*args):
+            drawn.extend(batch)
+            yield batch
+
+    monkeypatch.setattr(tab.session, "draw", counted)
+    opened(tab, Walk((1, 2)), ANN)
+    assert list(tab._fill({tab.view: view, tab.place: ALL}, ANN)) == [
+        {tab.keyframes: gr.skip(), tab.film: gr.skip()}
+    ]
+    assert len(drawn) == 2
+
+
 # The timeline
 
 

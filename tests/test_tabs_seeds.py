@@ -254,6 +254,22 @@ def test_a_slow_drawing_shows_what_it_has_and_gives_way_to_a_newer_one(tab, monk
     assert rest == [{tab.grid: gr.skip(), tab.strip: gr.skip()}]
 
 
+def test_a_stale_drawing_stops_after_a_step(tab, monkeypatch):
+    monkeypatch.setattr("stylegan.tabs.session.STEP_PIXELS", 2 * 16 * 16)
+    view = opened(tab, Recipe(seed=910, n=9))[tab.view]
+    drawn, draw = [], tab.session.draw
+
+    def counted(*args):
+        for batch in draw(*args):
+            drawn.extend(batch)
+            yield batch
+
+    monkeypatch.setattr(tab.session, "draw", counted)
+    opened(tab, Recipe(seed=2), ANN)
+    assert list(tab._fill(view, ANN)) == [{tab.grid: gr.skip(), tab.strip: gr.skip()}]
+    assert len(drawn) == 2
+
+
 def test_an_error_while_drawing_is_told(tab, monkeypatch):
     view = opened(tab, Recipe(seed=950, n=9))[tab.view]
 

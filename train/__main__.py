@@ -18,6 +18,7 @@ COMMANDS = {  # name -> (module, one line)
     "prepare": ("train.prepare", "any folder or zip of pictures -> squares of one size in a zip"),
     "fit": ("train.fit", "train a generator on them; started again, it goes on where it stopped"),
     "evaluate": ("train.evaluate", "measure how close a generator's pictures come to real ones"),
+    "directions": ("train.directions", "find directions to edit a generator's pictures along"),
 }
 
 

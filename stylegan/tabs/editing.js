@@ -167,7 +167,7 @@ has no such direction, so the link carries the latent that it leads to.`;
       for (const [i, control] of [...root.querySelectorAll("button, input")].entries()) {
         control.dataset.key = `${key}-${i}`;
       }
-      pick.textContent = label;
+      pick.textContent = pick.title = label;
       part("sg-note").textContent = item.note || "";
       const inLinks = given ? `in links it is ${item.direction}` : "";
       part("sg-note").title = [item.method, inLinks].filter(Boolean).join("; ");
@@ -238,8 +238,9 @@ has no such direction, so the link carries the latent that it leads to.`;
           if (name !== undefined) rename(model, item.direction, name === item.label ? "" : name);
         };
         input.onkeydown = (event) => {
-          if (event.key === "Enter") end(input.value);
-          if (event.key === "Escape") end();
+          if (!["Enter", "Escape"].includes(event.key)) return;
+          event.preventDefault(); // else Enter would press the button that is focused next
+          end(event.key === "Enter" ? input.value : undefined);
         };
         input.onblur = () => end(input.value);
         pick.replaceWith(input);

@@ -49,8 +49,8 @@ class View:
 
     @property
     def value(self) -> Recipe:
-        """What the link brings back."""
-        return self.recipe
+        """What another model can take something of; this one draws `recipe`, as links do."""
+        return dataclasses.replace(self.start, e=self.edits)
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class EditingTab:
             for picture in pictures
         )
         already = view is not None and view.value.m == model.id
-        shown = self.welcome(model) if view is None else view.value
+        shown = dataclasses.replace(pictures[0], t="edit", n=1) if view is None else view.value
         if not already and view is not None:
             shown = self.adapted(shown, model)
         return Marked(**_fields(shown), marks=marks, already=already)
@@ -408,8 +408,8 @@ def _sliders_part() -> gr.HTML:
     template = (
         f"{_LINE}<div class='sg-bar'><h3 class='sg-h'>Directions</h3>"
         "<button type='button' class='sg-reset-all'>Reset all</button></div>"
-        "<p class='sg-hint'>1 σ, a standard deviation, is a usual step for this model; beyond 3 its "
-        "pictures come apart. Early layers hold pose and shape, late ones colour and texture.</p>"
+        "<p class='sg-hint'>1 σ is a usual step for this model; beyond 3 its pictures come apart. "
+        "Early layers hold pose and shape, late ones colour and texture.</p>"
         "<div class='sg-named'></div>"
         "<details class='sg-found'><summary></summary>"
         "<p class='sg-hint'>The ways in which this model's pictures differ most, found without "

@@ -518,10 +518,12 @@ class InterpolationTab:
             shown_at = time.monotonic()
             for batch in self.session.draw(model, recipes):
                 files += batch
-                if time.monotonic() - shown_at > PATIENCE_SEC and len(files) < len(recipes):
-                    if not self.session.turns.is_newest(_visitor(request), view.turn):
-                        yield nothing
-                        return
+                if len(files) == len(recipes):
+                    break
+                if not self.session.turns.is_newest(_visitor(request), view.turn):
+                    yield nothing
+                    return
+                if time.monotonic() - shown_at > PATIENCE_SEC:
                     status = f"{len(files)} of {len(recipes)} pictures"
                     yield self._filled(view, files, status)
                     shown_at = time.monotonic()

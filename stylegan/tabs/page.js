@@ -181,6 +181,12 @@ window.stylegan = (() => {
     });
   }
 
+  // A gradio text box tells of keys alone; here it tells as well of what is pasted, cut or erased.
+  addEventListener("input", ({ target }) => {
+    if (!target.matches?.("[data-testid=textbox]")) return;
+    target.dispatchEvent(new KeyboardEvent("keypress", { bubbles: true }));
+  });
+
   // Files dropped anywhere on the page go to the button that opens them.
   function dropping(id) {
     let inside = false; // something of this page itself is dragged

@@ -29,7 +29,7 @@ EXAMPLES: dict[str, Callable[[int], dict[str, Any]]] = {  # words -> settings, g
     "A bold crowd": lambda rows: {"psi": 1.3},
     "One shape, many colours": lambda rows: {"psi": 0.0, "cut": rows // 2},
 }
-PATIENCE_SEC = 0.4  # a drawing that takes longer shows what it has, or stops for a newer one
+PATIENCE_SEC = 0.4  # a drawing that takes longer shows what it has
 
 
 @dataclass(frozen=True)
@@ -308,10 +308,12 @@ class SeedsTab:
         try:
             for batch in self.session.draw(model, recipes):
                 files += batch
-                if time.monotonic() - shown_at > PATIENCE_SEC and len(files) < len(recipes):
-                    if not self.session.turns.is_newest(request.session_hash, view.turn):
-                        yield nothing
-                        return
+                if len(files) == len(recipes):
+                    break
+                if not self.session.turns.is_newest(request.session_hash, view.turn):
+                    yield nothing
+                    return
+                if time.monotonic() - shown_at > PATIENCE_SEC:
                     yield self._filled(view, files, len(strip), f"{len(files)} of {len(recipes)}")
                     shown_at = time.monotonic()
             yield self._filled(view, files, len(strip))

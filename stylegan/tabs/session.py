@@ -28,7 +28,7 @@ MAX_FILES = 20_000
 MAX_SAVED_PX = 4096  # side of an enlarged picture or grid
 MAX_VISITORS = 10_000
 MAX_FRAMES = 1800  # of a clip, unless the operator says otherwise: a minute at 30 a second
-STEP_PIXELS = 1 << 17  # drawn for one visitor before another gets a turn: 16 x 64x64, 2 x 256x256
+STEP_PIXELS = 1 << 14  # drawn before another request gets a turn: 4 of 64x64, 1 of 128x128
 
 
 class Session:

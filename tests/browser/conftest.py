@@ -76,10 +76,11 @@ def visit(chromium, server):
 
 
 def drawn(page) -> None:
-    """Wait for the large picture, the strip and all of the grid."""
+    """Wait for the large picture in sight, and for all that are beside it."""
     page.wait_for_function(
         """() => {
-            const images = [...document.querySelectorAll('.sg-picture img, .sg-cells img')];
+            const all = [...document.querySelectorAll('.sg-picture img, .sg-cells img')];
+            const images = all.filter((image) => image.checkVisibility());
             return images.length > 9 && images.every(image => image.complete && image.naturalWidth);
         }"""
     )

@@ -1,37 +1,33 @@
 """The Seeds tab as visitors meet it."""
 
-import base64
-import io
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-import stylegan
 from stylegan.recipe import Recipe, RowMix, pack_latent
 from stylegan.stamp import grid, png_bytes, read_png
 from tests.app_server import ROOT, TINY
+from tests.browser.steps import (
+    CAPTION,
+    MODEL,
+    PICTURE,
+    address_of,
+    drop,
+    fill,
+    pixels,
+    said,
+    saved,
+    shown,
+    shows,
+    unfold,
+    until,
+)
 
-MODEL = stylegan.load(TINY)
-PICTURE = ".sg-picture img"
-CAPTION = ".sg-picture figcaption"
 GRID = ".sg-cells:not(.row-only)"
 STRIP = ".sg-cells.row-only"
 FULL = "psi=0.3&cut=4&c=2&noise=11&n=4"  # a value for every control
-
-
-def pixels(data: bytes) -> np.ndarray:
-    with Image.open(io.BytesIO(data)) as image:
-        assert image.format == "PNG"
-        return np.asarray(image).astype(int)
-
-
-def shown(page, selector: str = PICTURE) -> bytes:
-    """The file behind a picture of the page."""
-    return page.request.get(page.get_attribute(selector, "src")).body()
 
 
 def recipe(page) -> Recipe:
@@ -39,38 +35,6 @@ def recipe(page) -> Recipe:
     found = Recipe.from_query(page.url)
     assert found.m is not None
     return found
-
-
-def address_of(page, text: str) -> None:
-    """Wait until the address ends so."""
-    page.wait_for_function("text => location.search.endsWith(text)", arg=text)
-
-
-def said(page) -> str:
-    return page.inner_text(".sg-notes")
-
-
-def saved(page, button: str, folder: Path) -> Path:
-    with page.expect_download() as download:
-        page.get_by_role("button", name=button, exact=True).click()
-    path = folder / download.value.suggested_filename
-    download.value.save_as(path)
-    return path
-
-
-def drop(page, name: str, data: bytes) -> None:
-    """Let go of a file over the page."""
-    transfer = page.evaluate_handle(
-        """([name, text]) => {
-            const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([bytes], name));
-            return transfer;
-        }""",
-        [name, base64.b64encode(data).decode()],
-    )
-    for event in ("dragover", "drop"):
-        page.dispatch_event("body", event, {"dataTransfer": transfer})
 
 
 def controls(page) -> dict[str, str]:
@@ -94,7 +58,7 @@ def test_the_first_visit(visit):
     size = page.locator(PICTURE).bounding_box()
     assert size["width"] == size["height"] > 300
     assert page.evaluate(
-        f"getComputedStyle(document.querySelector('{PICTURE}')).imageRendering"
+        "getComputedStyle(document.querySelector('.sg-picture img')).imageRendering"
     ) == ("pixelated")
 
 
@@ -122,9 +86,8 @@ def test_every_picture_is_of_its_recipe(visit):
 
 def test_opening_a_link_sets_every_control(visit):
     page = visit(f"/?m={MODEL.id}&seed=7&{FULL}")
-    assert controls(page) == {
-        **{"seed": "7", "psi": "0.3", "cut": "4", "c": "2", "n": "4", "noise": "11"}
-    }
+    expected = {"seed": "7", "psi": "0.3", "cut": "4", "c": "2", "n": "4", "noise": "11"}
+    shows(page, lambda: controls(page), expected)
     assert page.locator("#sg-noise-seed input").is_visible(), "what is set is open to see"
     page.wait_for_timeout(600)
     assert page.url.endswith(f"/?m={MODEL.id}&seed=7&{FULL}")
@@ -173,31 +136,28 @@ def test_choosing_a_picture_and_copying_its_link(visit):
 
 def test_the_controls_move_the_picture_and_the_address(visit):
     page = visit("/?seed=20&n=2")
-    page.fill("#sg-seed input", "31")
-    address_of(page, "seed=31&n=2")
+    fill(page, "#sg-seed input", "31", "seed=31&n=2")
     page.click(f"{STRIP} button:nth-child(3)")
     address_of(page, "seed=31&psi=0&n=2")
-    page.get_by_role("button", name="Finer controls").click()
-    page.fill("#sg-cut input[type=number]", "2")
-    address_of(page, "seed=31&psi=0&cut=2&n=2")
+    unfold(page, "#sg-cut input[type=number]")
+    fill(page, "#sg-cut input[type=number]", "2", "seed=31&psi=0&cut=2&n=2")
     page.get_by_label("none").check()
     address_of(page, "seed=31&psi=0&cut=2&noise=none&n=2")
-    page.fill("#sg-c input[type=number]", "1")
-    address_of(page, "seed=31&psi=0&cut=2&c=1&noise=none&n=2")
-    page.wait_for_function(f"document.querySelector('{CAPTION}').textContent.endsWith('class 1')")
+    box = "#sg-c input[type=number]"
+    fill(page, box, "1", "seed=31&psi=0&cut=2&c=1&noise=none&n=2")
+    shows(page, lambda: page.inner_text(CAPTION), "seed 31 · ψ 0 · class 1")
     expected = MODEL.render(Recipe(seed=31, psi=0, cut=2, c=1, noise="none"))
     assert np.abs(pixels(shown(page)) - expected).max() <= 1
 
 
 def test_a_wrong_seed_is_told_and_put_right(visit):
     page = visit("/?seed=20&n=2")
-    page.fill("#sg-seed input", "-5")
-    page.wait_for_selector(".sg-notes")
+    told = "document.querySelector('.sg-notes').checkVisibility()"
+    until(page, lambda: page.fill("#sg-seed input", "-5"), told)
     assert 'seed "-5" is not a whole number' in said(page)
     assert page.inner_text(CAPTION) == "seed 20 · ψ 1"
-    page.fill("#sg-seed input", "5")
-    page.wait_for_selector(".sg-notes", state="hidden")
-    assert page.inner_text(CAPTION) == "seed 5 · ψ 1"
+    until(page, lambda: page.fill("#sg-seed input", "5"), f"!{told}")
+    shows(page, lambda: page.inner_text(CAPTION), "seed 5 · ψ 1")
 
 
 def test_dragging_ends_at_the_last_value_and_nothing_piles_up(visit):
@@ -217,18 +177,17 @@ def test_dragging_ends_at_the_last_value_and_nothing_piles_up(visit):
         }"""
     )
     address_of(page, "psi=0.37&n=16")
-    page.wait_for_function(f"document.querySelector('{CAPTION}').textContent == 'seed 20 · ψ 0.37'")
+    shows(page, lambda: page.inner_text(CAPTION), "seed 20 · ψ 0.37")
     assert len(asked) < 150, "202 values were passed"
     assert np.abs(pixels(shown(page)) - MODEL.render(Recipe(seed=20, psi=0.37))).max() <= 1
 
 
 def test_one_and_many(visit):
     page = visit("/?seed=20&n=2")
-    page.fill("#sg-n input[type=number]", "1")
-    page.wait_for_function(f"document.querySelectorAll('{GRID} button').length == 0")
+    many = f"n => document.querySelectorAll('{GRID} img[src]').length == n"
+    until(page, lambda: page.fill("#sg-n input[type=number]", "1"), many, 0)
     assert not page.get_by_role("button", name="Download all").is_visible()
-    page.fill("#sg-n input[type=number]", "64")
-    page.wait_for_function(f"document.querySelectorAll('{GRID} img[src]').length == 64")
+    until(page, lambda: page.fill("#sg-n input[type=number]", "64"), many, 64)
     address_of(page, "seed=20&n=64")
 
 
@@ -271,17 +230,14 @@ def test_everything_has_a_name(visit):
 
 def test_two_visitors_at_once(visit):
     ann, bob = visit("/?seed=20&n=4"), visit("/?seed=500&n=4")
-    ann.fill("#sg-seed input", "21")
-    bob.fill("#sg-seed input", "501")
+    fill(ann, "#sg-seed input", "21", "seed=21&n=4")
+    fill(bob, "#sg-seed input", "501", "seed=501&n=4")
     ann.click(f"{STRIP} button:nth-child(1)")
     bob.click(f"{STRIP} button:nth-child(2)")
     address_of(ann, "seed=21&psi=-0.5&n=4")
     address_of(bob, "seed=501&psi=-0.25&n=4")
     for page, own in ((ann, Recipe(seed=21, psi=-0.5)), (bob, Recipe(seed=501, psi=-0.25))):
-        page.wait_for_function(
-            "text => document.querySelector('.sg-picture figcaption').textContent == text",
-            arg=f"seed {own.seed} · ψ {own.psi:g}",
-        )
+        shows(page, lambda page=page: page.inner_text(CAPTION), f"seed {own.seed} · ψ {own.psi:g}")
         assert np.abs(pixels(shown(page)) - MODEL.render(own)).max() <= 1
 
 
@@ -303,7 +259,7 @@ def test_a_saved_picture_dropped_elsewhere_restores_every_control(visit, tmp_pat
     drop(elsewhere, path.name, path.read_bytes())
     address_of(elsewhere, f"seed=7&{FULL}")
     assert elsewhere.url == address
-    assert controls(elsewhere) == before
+    shows(elsewhere, lambda: controls(elsewhere), before)
 
 
 def test_a_picture_at_its_own_size(visit, tmp_path):
@@ -355,8 +311,8 @@ def test_a_recipe_too_long_for_a_link(visit, tmp_path):
     path = saved(page, "Download", tmp_path)
     assert read_png(path) == long.to_query(), "the file carries it all"
     page.click(f"{STRIP} button:nth-child(1)")
-    page.fill("#sg-n input[type=number]", "2")
-    page.wait_for_function(f"document.querySelectorAll('{GRID} img[src]').length == 2")
+    many = f"document.querySelectorAll('{GRID} img[src]').length == 2"
+    until(page, lambda: page.fill("#sg-n input[type=number]", "2"), many)
 
 
 # Screens and frames
