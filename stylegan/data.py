@@ -67,10 +67,15 @@ class Pictures:
         return self._labels.shape[1] if self._labels.ndim == 2 else int(self._labels.max()) + 1
 
     @cached_property
+    def note(self) -> bytes | None:
+        """prepare.json: how the pictures were made, if prepare made them."""
+        return self.files.read("prepare.json") if "prepare.json" in self.files.names else None
+
+    @cached_property
     def names(self) -> list[str]:
         """Where each picture came from, as prepare noted it, else its own name; not mirrored."""
         try:
-            sources = json.loads(self.files.read("prepare.json"))["sources"]
+            sources = json.loads(self.note or b"{}")["sources"]
             return [str(sources[name]) for name in self._names]
         except (KeyError, TypeError, ValueError):
             return list(self._names)

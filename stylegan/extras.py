@@ -14,6 +14,7 @@ PACKAGES = {
     "httpx": "httpx",
     "huggingface_hub": "huggingface_hub",
     "imagehash": "ImageHash",
+    "torch": "torch",
     "spandrel": "spandrel",
     "imageio_ffmpeg": "imageio-ffmpeg",
     "mcp": "'gradio[mcp]'",

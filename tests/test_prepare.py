@@ -415,7 +415,6 @@ class TestLeavingOut:
             run(src, tmp_path / "two.zip", drop=found)
 
     def test_crop_face_without_faces(self, tmp_path):
-        pytest.importorskip("cv2")
         src = folder(tmp_path / "src", {"a.png": encoded(drawing(0))})
         with pytest.raises(PrepareError, match="no face found: 1"):
             run(src, tmp_path / "out.zip", fit="crop-face")
