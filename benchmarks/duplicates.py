@@ -122,11 +122,15 @@ def judge(planted: dict[str, tuple[str, str]], found: list[tuple[str, str, str]]
     own = {name: planted[name][0] if name in planted else name for name, _, _ in found}
     own |= {other: planted[other][0] if other in planted else other for _, _, other in found}
     hits, all_found, kinds, natural, wrong = Counter(), Counter(), Counter(), [], []
+    twins = {frozenset((name, other)) for name, kind, other in found if kind == "mirrored"}
     for name, kind, other in found:
         copies = [x for x in (name, other) if x in planted]
         if not copies:
             natural.append((name, kind, other))
             continue
+        if kind == SAME and frozenset((own[name], own[other])) in twins:
+            planted = {x: y for x, y in planted.items() if x not in copies}
+            continue  # the mirror image was there before it was planted
         all_found[kind] += 1
         belongs = [KINDS[planted[x][1]] for x in copies]
         right = kind in belongs and (kind not in JUDGED or root(own[name]) == root(own[other]))

@@ -110,11 +110,8 @@ class Finding:
     width: int = 0
     height: int = 0
     note: str = ""
-
-    @property
-    def drop(self) -> bool:
-        """Whether prepare should leave the file out."""
-        return self.finding in DROPPED
+    drop: bool = False
+    """Whether prepare --drop leaves the file out, unless the list is edited."""
 
 
 @dataclass
@@ -160,6 +157,11 @@ class Diagnosis:
     def counts(self) -> Counter[str]:
         """How many files each finding is about."""
         return Counter(finding.finding for finding in self.findings)
+
+    @property
+    def drops(self) -> Counter[str]:
+        """How many of them prepare --drop leaves out."""
+        return Counter(finding.finding for finding in self.findings if finding.drop)
 
 
 def survey(
@@ -264,7 +266,9 @@ def diagnose(found: Survey, labels: Labels | None, resolution: int | None = None
     pairs = (
         find_pairs(found.hashes, found.thumbs, keep_first(found.sizes)) if len(found) > 1 else []
     )
-    findings = [Finding(name, "unreadable", note=reason) for name, reason in found.unreadable]
+    findings = [
+        Finding(name, "unreadable", note=reason, drop=True) for name, reason in found.unreadable
+    ]
     findings += _about_one(found, resolution)
     findings += _about_two(found, pairs)
     findings += _contradictions(found, labels, pairs)
@@ -308,7 +312,8 @@ def _about_one(found: Survey, resolution: int) -> Iterator[Finding]:
         width, height = map(int, found.sizes[i])
         make = partial(Finding, name, width=width, height=height)
         if min(width, height) < resolution:
-            yield make("tiny", value=str(min(width, height)))
+            few = min(width, height) < resolution / 2  # prepare enlarges the others
+            yield make("tiny", value=str(min(width, height)), drop=few)
         aspect = max(width, height) / min(width, height)
         if aspect > MOST_ASPECT:
             yield make("aspect", value=f"{aspect:.2f}")
@@ -316,7 +321,7 @@ def _about_one(found: Survey, resolution: int) -> Iterator[Finding]:
             yield make("transparent", value=f"{column('transparent')[i]:.3f}")
         blank = column("contrast")[i] < FLAT and column("color")[i] < 2 * GREY
         if blank:
-            yield make("blank", value=f"{column('contrast')[i]:.1f}")
+            yield make("blank", value=f"{column('contrast')[i]:.1f}", drop=True)
             continue
         if in_color and column("color")[i] < GREY:
             yield make("grey", value=f"{column('color')[i]:.0f}")
@@ -350,7 +355,8 @@ def _about_two(found: Survey, pairs: list[Pair]) -> Iterator[Finding]:
     for pair in pairs:
         width, height = map(int, found.sizes[pair.index])
         name, of = found.names[pair.index], found.names[pair.of]
-        yield Finding(name, pair.kind, of=of, width=width, height=height)
+        drop = pair.kind == SAME
+        yield Finding(name, pair.kind, of=of, width=width, height=height, drop=drop)
 
 
 def _contradictions(found: Survey, labels: Labels | None, pairs: list[Pair]) -> Iterator[Finding]:
@@ -452,11 +458,13 @@ def _count_advice(remaining: int, count: int) -> str:
 
 def table(diagnosis: Diagnosis) -> str:
     """For the person at the keyboard."""
-    counts = diagnosis.counts
+    counts, drops = diagnosis.counts, diagnosis.drops
     width = max(map(len, FINDINGS))
     lines = [f"{diagnosis.count} files, judged for {diagnosis.resolution} px", ""]
+    if counts:
+        lines.append(f"{'finding':<{width}} {'files':>7} {'left out':>9}")
     lines += [
-        f"{name:<{width}} {counts[name]:>7}  {text}" + ("  [left out]" if name in DROPPED else "")
+        f"{name:<{width}} {counts[name]:>7} {drops[name] or '-':>9}  {text}"
         for name, text in FINDINGS.items()
         if counts[name]
     ]

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from stylegan.atomic import replacing_file
-from stylegan.doctor import DROPPED, FINDINGS, Diagnosis, Finding
+from stylegan.doctor import FINDINGS, Diagnosis, Finding
 from stylegan.pictures import PictureError, flatten, open_picture
 from stylegan.sources import DataError, Files
 
@@ -53,7 +53,7 @@ def page(diagnosis: Diagnosis, files: Files) -> str:
     """The whole page as text."""
     name = files.path.resolve().name
     groups = itertools.groupby(diagnosis.findings, key=lambda finding: finding.finding)
-    sections = [_section(kind, list(found), files) for kind, found in groups]
+    sections = [_section(kind, list(found), diagnosis.drops[kind], files) for kind, found in groups]
     advice = "".join(f"<li>{html.escape(line)}</li>" for line in diagnosis.advice)
     return (
         "<!doctype html><html lang='en'><meta charset='utf-8'>"
@@ -74,7 +74,7 @@ def _counts(diagnosis: Diagnosis) -> str:
         return "<p>Nothing is wrong with them.</p>"
     rows = [
         f"<tr><td><a href='#{kind}'>{kind}</a><td class='n'>{counts[kind]:,}"
-        f"<td>{html.escape(text)}<td>{_drop_mark(kind)}"
+        f"<td>{html.escape(text)}<td>{_drop_mark(diagnosis.drops[kind])}"
         for kind, text in FINDINGS.items()
         if counts[kind]
     ]
@@ -91,13 +91,13 @@ def _sizes(diagnosis: Diagnosis) -> str:
     return f"<table><tr><th>shorter side of at least<th>pictures<th>{''.join(rows)}</table>"
 
 
-def _section(kind: str, found: list[Finding], files: Files) -> str:
+def _section(kind: str, found: list[Finding], drops: int, files: Files) -> str:
     shown = found[:MOST_SHOWN]
     cut = len(found) > len(shown)
     more = f", the first {len(shown)} shown; all are in findings.csv" if cut else ""
     figures = "".join(_figure(finding, files) for finding in shown)
     return (
-        f"<h2 id='{kind}'>{kind} {_drop_mark(kind)}</h2>"
+        f"<h2 id='{kind}'>{kind} {_drop_mark(drops)}</h2>"
         f"<p class='soft'>{html.escape(FINDINGS[kind])}: {len(found):,}{more}</p>"
         f"<div class='shown'>{figures}</div>"
     )
@@ -142,8 +142,8 @@ def _over_checks(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(below, image).convert("RGB")
 
 
-def _drop_mark(kind: str) -> str:
-    return "<span class='drop'>left out by --drop</span>" if kind in DROPPED else ""
+def _drop_mark(drops: int) -> str:
+    return f"<span class='drop'>{drops:,} left out by --drop</span>" if drops else ""
 
 
 def _text(text: str) -> str:
