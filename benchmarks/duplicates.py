@@ -121,7 +121,7 @@ def judge(planted: dict[str, tuple[str, str]], found: list[tuple[str, str, str]]
             same[name] = other
     own = {name: planted[name][0] if name in planted else name for name, _, _ in found}
     own |= {other: planted[other][0] if other in planted else other for _, _, other in found}
-    hits, all_found, kinds, natural, wrong = Counter(), Counter(), Counter(), [], []
+    hits, all_found, hit, natural, wrong = Counter(), Counter(), set(), [], []
     twins = {frozenset((name, other)) for name, kind, other in found if kind == "mirrored"}
     for name, kind, other in found:
         copies = [x for x in (name, other) if x in planted]
@@ -136,9 +136,10 @@ def judge(planted: dict[str, tuple[str, str]], found: list[tuple[str, str, str]]
         right = kind in belongs and (kind not in JUDGED or root(own[name]) == root(own[other]))
         if right:
             hits[kind] += 1
-            kinds.update({planted[x][1] for x in copies if KINDS[planted[x][1]] == kind})
+            hit.update(x for x in copies if KINDS[planted[x][1]] == kind)
         else:
             wrong.append((name, kind, other))
+    kinds = Counter(planted[x][1] for x in hit if x in planted)
     rows = {}
     for kind in dict.fromkeys(KINDS.values()):
         number = sum(KINDS[x] == kind for _, x in planted.values())

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import maximum_filter
 
 from stylegan.measures import HASHES, THUMB
 
@@ -18,7 +19,10 @@ CLASSES = (SAME, MIRRORED, RECOLOURED)  # a pair counts as the first that it fit
 
 RADIUS = {SAME: 26, MIRRORED: 26, RECOLOURED: 14}  # differing bits of 64 for a pair to be looked at
 ROUGH = 0.4  # difference of two pictures of 8 x 8 px, over their contrast, for a second look
-MEAN_OFF, MOST_OFF = 9.0, 26.0  # grey levels between equals: the mean, and 98 of 100 places
+MEAN_OFF = 9.0  # mean difference of two that are the same, in grey levels
+EQUAL_OFF, EDGE_OFF, EQUAL_SHARE = 10.0, 0.3, 0.003  # most at a place, more by slope; places beyond
+MOST_OFF, FAR_SHARE = 26.0, 0.02  # the same for cropped ones, once laid over each other
+NEARER, LEAST_KNOWN = 0.6, 0.7  # of the difference before; share of the places that overlap
 EDGES_ALIKE, COLORS_ALIKE = 0.9, 0.8  # of a picture in other colours
 PAIRS_AT_ONCE = 256
 COMPARISONS_AT_ONCE = 1 << 22  # of hashes
@@ -117,22 +121,38 @@ def _confirmed(kind: str, thumbs: Thumbs, pairs: np.ndarray) -> np.ndarray:
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """bool [n]: alike everywhere, once one is laid over the other, or the other over the one."""
-    good = _alike(one, other, np.ones(one.shape[:3], bool))
+    """bool [n]: equal as they lie, or alike once either is laid over the other.
+
+    As they lie little may differ: a hand of a clock, a skin tone. What a shift and stretch brings
+    much nearer has been cropped, and then edges no longer fall on the same places.
+    """
+    off = _off(one, other)
+    before = off.mean((1, 2))
+    allowed = EQUAL_OFF + EDGE_OFF * np.minimum(_steepness(one), _steepness(other))
+    good = (before < MEAN_OFF) & ((off > allowed).mean((1, 2)) <= EQUAL_SHARE)
     for a, b in ((one, other), (other, one)):
         left = np.nonzero(~good)[0]
-        if len(left):
-            laid, inside = _lay_over(a[left], b[left])
-            good[left] = _alike(laid, b[left], inside)
+        if not len(left):
+            break
+        laid, inside = _lay_over(a[left], b[left])
+        off = _off(laid, b[left])
+        known = inside.sum((1, 2))
+        mean = (off * inside).sum((1, 2)) / np.maximum(1, known)
+        far = ((off > MOST_OFF) & inside).sum((1, 2))
+        fits = (mean < MEAN_OFF) & (far <= FAR_SHARE * known) & (known > LEAST_KNOWN * THUMB**2)
+        good[left] = fits & (mean < NEARER * before[left])
     return good
 
 
-def _alike(one: np.ndarray, other: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    off = np.abs(_blur(one) - _blur(other)).max(3)
-    known = inside.sum((1, 2))
-    mean = (off * inside).sum((1, 2)) / np.maximum(1, known)
-    far = ((off > MOST_OFF) & inside).sum((1, 2))
-    return (known > off[0].size * 0.7) & (mean < MEAN_OFF) & (far <= 0.02 * known)
+def _off(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """float [n, S, S]: grey levels between blurred pictures, in the channel that differs most."""
+    return np.abs(_blur(one) - _blur(other)).max(3)
+
+
+def _steepness(pictures: np.ndarray) -> np.ndarray:
+    """float [n, S, S]: the steepest slope at a place or beside it, in grey levels a px."""
+    slope = np.abs(np.stack(np.gradient(_blur(pictures), axis=(1, 2)))).max((0, 4))
+    return maximum_filter(slope, (1, 3, 3), mode="nearest")
 
 
 def _recoloured(one: np.ndarray, other: np.ndarray) -> np.ndarray:
