@@ -1,7 +1,8 @@
 """From letting go of a control to the new picture in a real browser: python -m benchmarks.page
 
-Each round types another value into a control of each tab and waits until the browser has decoded
-the new picture. Beside it, in the same run, what the model alone takes to draw such a picture.
+Each round lets go of a slider of each tab at another value and waits until the browser has decoded
+the new picture; `drag` passes 12 other values on the way there, one a frame. Beside it, in the same
+run, what the model alone takes to draw such a picture.
 Needs Chromium and playwright (requirements-dev.txt).
 """
 
@@ -24,23 +25,37 @@ import stylegan
 
 ROOT = Path(__file__).resolve().parents[1]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-CONTROLS = {  # tab -> link, box of numbers, its values in turn
-    "seeds": ("?seed=7", "#sg-psi input[type=number]", ("0.3", "0.9")),
+CONTROLS = {  # what is done -> link, slider, its first value, from each value to the next
+    "seeds": ("?seed=7", "#sg-psi input[type=range]", 0.3, 0.02),
+    "drag": ("?seed=9", "#sg-psi input[type=range]", -0.36, 0.13),
+    "walk": ("?t=walk&seed=1-5", "#sg-at input[type=range]", 31, 3),
+    "mix": ("?t=mix&row=1-4&col=5-8&layers=0-3", "#sg-mix-psi input[type=range]", 0.3, 0.02),
+    "edit": ("?t=edit&seed=7", "#sg-edit .sg-direction .sg-range", 0.3, 0.1),
 }
-CHANGED = """([box, value]) => new Promise((resolve) => {
+PASSED = {"drag": 12}  # values on the way, each 0.01 further
+REST_MS = 1000  # without another picture: strips, grids and tables follow within
+CHANGED = """async ([box, values, rest]) => {
     const image = [...document.querySelectorAll('.sg-picture img')].find((i) => i.offsetParent);
-    const before = image.src;
     const input = document.querySelector(box);
+    const move = (value) => {
+        input.value = value;
+        input.dispatchEvent(new Event('input', { bubbles: true }));
+    };
+    for (const value of values.slice(0, -1)) {
+        move(value);
+        await new Promise(requestAnimationFrame);
+    }
+    let last = 0; // when the picture changed last
+    const seen = new MutationObserver(() => image.decode().then(() => (last = performance.now())));
+    seen.observe(image, { attributes: true, attributeFilter: ['src'] });
     const start = performance.now();
-    (function look() {
-        if (image.src === before || !image.complete) return setTimeout(look, 1);
-        image.decode().then(() => resolve(performance.now() - start));
-    })();
-    input.value = value;
-    input.dispatchEvent(new Event('input', { bubbles: true }));
+    move(values.at(-1));
     input.dispatchEvent(new Event('pointerup', { bubbles: true }));
     input.dispatchEvent(new Event('change', { bubbles: true }));
-})"""
+    while (!last || performance.now() - last < rest) await new Promise((f) => setTimeout(f, 10));
+    seen.disconnect();
+    return last - start;
+}"""
 
 
 def drawing_ms(model: stylegan.Model, rounds: int) -> float:
@@ -53,20 +68,21 @@ def drawing_ms(model: stylegan.Model, rounds: int) -> float:
     return statistics.median(times) * 1000
 
 
-def change_ms(page: Page, box: str, values: tuple[str, ...], rounds: int) -> list[float]:
-    """Milliseconds from each change of a control to its picture."""
-    times = []
+def change_ms(page: Page, name: str, rounds: int) -> list[float]:
+    """Milliseconds from each letting go of a slider to the last picture that follows."""
+    _, box, first, step = CONTROLS[name]
+    passed, times = PASSED.get(name, 0), []
     for i in range(rounds + 1):
-        value = f"{float(values[i % len(values)]) + i / 100:g}"  # never drawn before
-        times.append(page.evaluate(CHANGED, [box, value]))
-        page.wait_for_timeout(500)  # strips and grids follow
+        end = first + i * step  # never drawn before
+        values = [f"{end - k * 0.01:g}" for k in range(passed, -1, -1)]
+        times.append(page.evaluate(CHANGED, [box, values, REST_MS]))
     return times[1:]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="checkpoints/portraits-64", help="model folder")
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=10, help="of each, 14 at most")
     args = parser.parse_args()
     chromium = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if chromium is None:
@@ -86,12 +102,13 @@ def main() -> None:
                 browser = playwright.chromium.launch(
                     executable_path=chromium, args=["--no-sandbox"]
                 )
-                for tab, (link, box, values) in CONTROLS.items():
+                for tab, (link, box, *_) in CONTROLS.items():
                     page = browser.new_page()
                     page.goto(f"http://127.0.0.1:{port}/{link}")
                     page.locator(".sg-picture img[src]").locator("visible=true").wait_for()
-                    page.wait_for_timeout(2000)
-                    times = change_ms(page, box, values, args.rounds)
+                    page.locator(box).first.wait_for()
+                    page.wait_for_timeout(3 * REST_MS)
+                    times = change_ms(page, tab, args.rounds)
                     page.close()
                     median = statistics.median(times)
                     print(f"{tab:8} | {median:9.0f} | {max(times):8.0f} | {median / alone:.1f}")

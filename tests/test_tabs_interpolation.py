@@ -57,6 +57,10 @@ def controls(tab, outputs, before=None):
     return sent
 
 
+def control(tab, name):
+    return getattr(tab.look, name, None) or getattr(tab, name)
+
+
 def opened(tab, walk, visitor=ANN):
     return tab.open(Opened(walk, tab.session.first, []), visitor)
 
@@ -174,7 +178,7 @@ def test_seconds_and_frames(tab):
 )
 def test_a_wrong_value_is_told_and_nothing_else_changes(tab, box, typed, said):
     sent = controls(tab, opened(tab, Walk((1, 2, 3))))
-    outputs = tab._changed({**sent, getattr(tab, box): typed}, ANN)
+    outputs = tab._changed({**sent, control(tab, box): typed}, ANN)
     assert list(outputs) == [tab.notes]
     assert said in outputs[tab.notes][0]
 
@@ -184,7 +188,7 @@ def test_a_wrong_value_is_told_and_nothing_else_changes(tab, box, typed, said):
 )
 def test_an_emptied_box_waits(tab, box):
     sent = controls(tab, opened(tab, Walk((1, 2, 3))))
-    assert tab._changed({**sent, getattr(tab, box): None}, ANN) == gr.skip()
+    assert tab._changed({**sent, control(tab, box): None}, ANN) == gr.skip()
 
 
 def test_latents_forbid_z_and_it_says_why(tab):
@@ -322,7 +326,7 @@ def test_frames_that_there_are_not(tab, at):
 
 def test_where_one_looks_stays_when_the_walk_changes(tab):
     sent = looking(controls(tab, opened(tab, Walk((5, 9, 7), frames=10, fps=10))), tab, 13)
-    assert tab._changed({**sent, tab.psi: 0.3}, ANN)[tab.timeline]["at"] == 13
+    assert tab._changed({**sent, tab.look.psi: 0.3}, ANN)[tab.timeline]["at"] == 13
     assert tab._changed({**sent, tab.text: "5,9"}, ANN)[tab.timeline]["at"] == 10, "the last"
 
 
@@ -413,7 +417,7 @@ def test_a_clip_that_is_left_is_not_kept(tab):
 )
 def test_a_clip_that_cannot_be_made_says_why(tab, change, words):
     sent = {**controls(tab, opened(tab, Walk((5, 9), frames=12))), tab.kind: "MP4"}
-    sent.update({getattr(tab, name): typed for name, typed in change.items()})
+    sent.update({control(tab, name): typed for name, typed in change.items()})
     (said,) = [update[tab.maker] for update in tab._make(sent)]
     assert said["state"] == "failed" and words in said["words"]
 
@@ -462,7 +466,7 @@ def test_another_model_takes_what_it_can(tab):
 def test_visitors_do_not_see_each_other(tab):
     ann = controls(tab, opened(tab, Walk((1, 2)), ANN))
     opened(tab, Walk((3, 4)), BOB)
-    assert tab._changed({**ann, tab.psi: 0.5}, ANN)[tab.view].walk.keyframes == (1, 2)
+    assert tab._changed({**ann, tab.look.psi: 0.5}, ANN)[tab.view].walk.keyframes == (1, 2)
 
 
 def test_a_page_older_than_the_server_still_works(tab):

@@ -42,6 +42,10 @@ def controls(tab, outputs, before=None):
     return sent
 
 
+def control(tab, name):
+    return getattr(tab.look, name, None) or getattr(tab, name)
+
+
 def opened(tab, recipe, visitor=ANN):
     return tab.open(Opened(recipe, tab.session.first, []), visitor)
 
@@ -71,7 +75,7 @@ recipes = st.builds(
 
 @pytest.mark.parametrize("words", module.EXAMPLES)
 def test_examples_set_every_control(tab, words):
-    outputs = tab._example(words)({tab.model: tab.session.first.id, tab.c: 2}, ANN)
+    outputs = tab._example(words)({tab.model: tab.session.first.id, tab.look.c: 2}, ANN)
     assert set(outputs) == set(tab.outputs)
     recipe, rows = outputs[tab.view].recipe, tab.session.first.num_ws
     assert recipe.c == 2
@@ -153,7 +157,7 @@ def test_choosing_a_picture_leaves_the_others_where_they_are(tab):
 def test_choosing_a_truncation(tab):
     sent = controls(tab, opened(tab, Recipe(seed=20, n=9)))
     chosen = tab._picked_psi(sent, picked(0), ANN)
-    assert chosen[tab.psi] == -0.5
+    assert chosen[tab.look.psi] == -0.5
     assert chosen[tab.view].recipe.psi == -0.5
 
 
@@ -188,7 +192,7 @@ def test_dice(tab):
 )
 def test_a_wrong_value_is_told_and_nothing_else_changes(tab, box, typed, said):
     sent = controls(tab, opened(tab, Recipe(seed=20, n=9)))
-    outputs = tab._changed({**sent, getattr(tab, box): typed}, ANN)
+    outputs = tab._changed({**sent, control(tab, box): typed}, ANN)
     assert list(outputs) == [tab.notes]
     assert said in outputs[tab.notes][0]
 
@@ -196,7 +200,7 @@ def test_a_wrong_value_is_told_and_nothing_else_changes(tab, box, typed, said):
 @pytest.mark.parametrize("box", ["seed", "n", "psi", "cut", "c", "noise_seed"])
 def test_an_emptied_box_waits(tab, box):
     sent = controls(tab, opened(tab, Recipe(seed=20, n=9)))
-    assert tab._changed({**sent, getattr(tab, box): None}, ANN) == gr.skip()
+    assert tab._changed({**sent, control(tab, box): None}, ANN) == gr.skip()
 
 
 def test_another_model_takes_what_it_can(tab):
@@ -218,10 +222,10 @@ def test_a_page_that_has_not_heard_of_the_other_model_yet(tab):
     try:
         recipe, model = tab._read({**sent, tab.model: "larger@0"})
         assert (recipe.cut, model) == (None, larger)
-        recipe, _ = tab._read({**sent, tab.model: "larger@0", tab.cut: 3})
+        recipe, _ = tab._read({**sent, tab.model: "larger@0", tab.look.cut: 3})
         assert recipe.cut == 3
         sent[tab.share.link] = {"query": "", "m": "larger@0"}
-        recipe, _ = tab._read({**sent, tab.model: "larger@0", tab.cut: rows})
+        recipe, _ = tab._read({**sent, tab.model: "larger@0", tab.look.cut: rows})
         assert recipe.cut == rows, "this one has"
     finally:
         del tab.session.models["larger@0"]
@@ -230,7 +234,7 @@ def test_a_page_that_has_not_heard_of_the_other_model_yet(tab):
 def test_visitors_do_not_see_each_other(tab):
     ann = controls(tab, opened(tab, Recipe(seed=1), ANN))
     opened(tab, Recipe(seed=2), BOB)
-    assert tab._changed({**ann, tab.psi: 0.5}, ANN)[tab.view].recipe.seed == 1
+    assert tab._changed({**ann, tab.look.psi: 0.5}, ANN)[tab.view].recipe.seed == 1
 
 
 def test_a_page_older_than_the_server_still_works(tab):

@@ -19,6 +19,7 @@ from stylegan.query import read_rows
 from stylegan.recipe import Edit, Recipe, RecipeError
 from stylegan.tabs.known import Found, Known, edited
 from stylegan.tabs.link import Opened, ShareRow, Value
+from stylegan.tabs.look import HIGH_PSI, LOW_PSI, PSI_INFO
 from stylegan.tabs.marking import Arrived, Marking
 from stylegan.tabs.parts import (
     CRISP_BELOW_PX,
@@ -29,7 +30,7 @@ from stylegan.tabs.parts import (
     picture_part,
     picture_value,
 )
-from stylegan.tabs.seeds import DICE, HIGH_PSI, LOW_PSI
+from stylegan.tabs.seeds import DICE
 from stylegan.tabs.session import Session, in_words
 from stylegan.tabs.tab import Updates, said
 
@@ -115,7 +116,7 @@ class EditingTab:
             value=1,
             step=0.01,
             label="Truncation ψ",
-            info="0 is the average picture; further out is bolder",
+            info=PSI_INFO,
             elem_id="sg-edit-psi",
             buttons=[],
         )

@@ -29,6 +29,7 @@ from stylegan.tabs.clips import (
     strip_file,
 )
 from stylegan.tabs.link import LONG_PIXELS, USUAL_PX, Opened, link_value
+from stylegan.tabs.look import PSI_INFO, Look
 from stylegan.tabs.parts import (
     cells_value,
     file_value,
@@ -39,7 +40,7 @@ from stylegan.tabs.parts import (
     saver_part,
     saver_value,
 )
-from stylegan.tabs.seeds import HIGH_PSI, LOW_PSI, PATIENCE_SEC
+from stylegan.tabs.seeds import PATIENCE_SEC
 from stylegan.tabs.session import Session, in_words
 from stylegan.tabs.tab import Updates, source
 from stylegan.walk import MAX_FPS, MAX_FRAMES, MAX_GRID, MAX_KEYFRAMES, Walk
@@ -85,13 +86,12 @@ class InterpolationTab:
                 self._build_times()
                 self._build_ways()
                 self._build_further_controls()
-        boxes = [self.model, self.text, self.per, self.unit, self.fps, self.loop, self.psi]
+        boxes = [self.model, self.text, self.per, self.unit, self.fps, self.loop, *self.look.boxes]
         boxes += [self.curve, self.ease, self.space, self.columns, self.rows]
-        boxes += [self.cut, self.c, self.noise, self.noise_seed]
         self.inputs = {*boxes, self.view, self.link, self.timeline, self.keyframes, self.place}
         self.shown = [self.view, self.picture, self.notes, self.link, self.timeline, self.summary]
         self.shown += [self.place, self.space]
-        self.controls = [*boxes, self.keyframes, self.further, self.maker, *self.examples]
+        self.controls = [*boxes, self.keyframes, self.look.further, self.maker, *self.examples]
         self.outputs = list(dict.fromkeys([*self.shown, *self.controls]))
         self._connect()
 
@@ -181,16 +181,7 @@ class InterpolationTab:
         self.summary = part('<p class="sg-said"></p>', "words(element, props, watch)", "")
 
     def _build_ways(self) -> None:
-        self.psi = gr.Slider(
-            LOW_PSI,
-            HIGH_PSI,
-            value=1,
-            step=0.01,
-            label="Truncation ψ",
-            info="0 is the average picture; further out is bolder. Latents stay as they are",
-            elem_id="sg-walk-psi",
-            buttons=[],
-        )
+        self.look = Look("sg-walk", f"{PSI_INFO}. Latents stay as they are")
         self.curve = gr.Radio(
             [("straight", "linear"), ("great circles", "slerp"), ("smooth", "smooth")],
             value="smooth",
@@ -207,54 +198,29 @@ class InterpolationTab:
         self.space = gr.Radio(
             ["w", "z"], value="w", label="Space", info=_space_info(False), elem_id="sg-space"
         )
-        self.c = gr.Slider(
-            0, 1, step=1, label="Class", visible=False, elem_id="sg-walk-c", buttons=[]
-        )
 
     def _build_further_controls(self) -> None:
-        with gr.Accordion("Finer controls", open=False, elem_classes="sg-further") as self.further:
-            with gr.Row():
-                self.columns = gr.Slider(
-                    1,
-                    MAX_GRID,
-                    value=1,
-                    step=1,
-                    label="Walks side by side",
-                    info="the keyframes are shared out among the walks, in order",
-                    elem_id="sg-columns",
-                    buttons=[],
-                )
-                self.rows = gr.Slider(
-                    1,
-                    MAX_GRID,
-                    value=1,
-                    step=1,
-                    label="Walks below each other",
-                    info=f"{MAX_GRID} walks at most",
-                    elem_id="sg-rows",
-                    buttons=[],
-                )
-            self.cut = gr.Slider(
-                0,
+        self.look.build_further()
+        with self.look.further, gr.Row():
+            self.columns = gr.Slider(
                 1,
+                MAX_GRID,
+                value=1,
                 step=1,
-                label="Truncate the first rows only",
-                info="early rows hold pose and shape, late ones colour and texture",
-                elem_id="sg-walk-cut",
+                label="Walks side by side",
+                info="the keyframes are shared out among the walks, in order",
+                elem_id="sg-columns",
                 buttons=[],
             )
-            self.noise = gr.Radio(
-                [("as trained", "const"), ("none", "none"), ("from a number", "number")],
-                value="const",
-                label="Noise",
-                elem_id="sg-walk-noise",
-            )
-            self.noise_seed = gr.Number(
-                0,
-                label="Number of the noise",
-                precision=0,
-                visible=False,
-                elem_id="sg-walk-noise-seed",
+            self.rows = gr.Slider(
+                1,
+                MAX_GRID,
+                value=1,
+                step=1,
+                label="Walks below each other",
+                info=f"{MAX_GRID} walks at most",
+                elem_id="sg-rows",
+                buttons=[],
             )
 
     def _connect(self) -> None:
@@ -266,9 +232,8 @@ class InterpolationTab:
             "concurrency_id": "show",
             "concurrency_limit": 1,  # one after the other, so that the last one wins
         }
-        moved = [self.text, self.per, self.fps, self.loop, self.psi, self.curve, self.ease]
-        moved += [self.space, self.columns, self.rows, self.cut, self.noise, self.noise_seed]
-        moved += [self.c, self.keyframes]
+        moved = [self.text, self.per, self.fps, self.loop, self.curve, self.ease, self.space]
+        moved += [self.columns, self.rows, self.keyframes, *self.look.boxes]
         outputs = [*self.shown, self.keyframes, self.text]
         gr.on([part.input for part in moved], self._changed, self.inputs, outputs, **quiet)
         at = {self.view, self.timeline, self.place}
@@ -281,7 +246,7 @@ class InterpolationTab:
             js="stylegan.counted",
             api_visibility="private",
         )
-        self.noise.input(self._noise_kind, self.noise, self.noise_seed, **quiet)
+        self.look.connect(**quiet)
         for i, example in enumerate(self.examples):
             example.click(self._example(i), {self.model}, self.outputs, **quiet)
         quiet.update(concurrency_id="fill", concurrency_limit=2)
@@ -330,12 +295,12 @@ class InterpolationTab:
 
     def _changed(self, values: Updates, request: gr.Request) -> Updates:
         """Outputs for new values of the controls, or only a note on what is wrong with them."""
-        boxes = (self.per, self.fps, self.psi, self.cut, self.c, self.noise_seed)
-        boxes += (self.columns, self.rows)
+        boxes = (self.per, self.fps, self.columns, self.rows)
         view, serial = values[self.view], _serial(values[self.keyframes])
         arranged = view is not None and serial > view.serial
-        if any(values[box] is None for box in boxes) or not (arranged or values[self.text]):
-            return gr.skip()  # emptied, to be typed into
+        emptied = any(values[box] is None for box in boxes) or self.look.is_emptied(values)
+        if emptied or not (arranged or values[self.text]):
+            return gr.skip()  # to be typed into
         try:
             walk, model = self._read(values)
             shown = self._show(walk, model, view, values, request)
@@ -366,18 +331,17 @@ class InterpolationTab:
 
         return show
 
-    @staticmethod
-    def _noise_kind(kind: str) -> Any:
-        return gr.Number(visible=kind == "number")
-
     # Controls <-> Walk
 
     def _read(self, values: Updates) -> tuple[Walk, Model]:
         """The walk that the controls stand for."""
-        view, noise = values[self.view], values[self.noise]
+        # A page sends its controls as they were: it may not have heard of another model yet.
+        model, _ = self.session.pick(values[self.model])
+        link = values[self.link]
+        before, _ = self.session.pick(link.get("m") if isinstance(link, dict) else None)
         fps = check_whole("fps", values[self.fps], 1, MAX_FPS)
         walk = Walk(
-            keyframes=self._read_keyframes(values, view),
+            keyframes=self._read_keyframes(values, values[self.view]),
             frames=_frames(values[self.per], values[self.unit], fps),
             fps=fps,
             loop=values[self.loop],
@@ -385,17 +349,8 @@ class InterpolationTab:
             curve=values[self.curve],
             ease=values[self.ease],
             grid=(values[self.columns], values[self.rows]),
-            psi=values[self.psi],
-            cut=values[self.cut],
-            c=values[self.c],
-            noise=values[self.noise_seed] if noise == "number" else noise,
+            **self.look.read(values, before),
         )
-        # A page sends its controls as they were: it may not have heard of another model yet.
-        model, _ = self.session.pick(values[self.model])
-        link = values[self.link]
-        before, _ = self.session.pick(link.get("m") if isinstance(link, dict) else None)
-        if walk.cut is not None and walk.cut >= before.num_ws:
-            walk = dataclasses.replace(walk, cut=None)
         return (walk if model is before else _adapted(walk, model)), model
 
     def _read_keyframes(self, values: Updates, view: View | None) -> tuple[int | str, ...]:
@@ -408,8 +363,10 @@ class InterpolationTab:
         return read_keyframes(text, latents)
 
     def _set_controls(self, walk: Walk, model: Model) -> Updates:
-        rows, psi, names = model.num_ws, walk.psi, [*examples(model), *[""] * len(self.examples)]
-        number, fine = isinstance(walk.noise, int), (walk.cut, walk.noise, walk.grid)
+        names = [*examples(model), *[""] * len(self.examples)]
+        look = self.look.set(walk, model)
+        if walk.grid != (1, 1):
+            look[self.look.further] = gr.Accordion(open=True)
         seconds = round(walk.frames / walk.fps, 2)
         whole = round(seconds * walk.fps, 6) == walk.frames
         return {
@@ -419,19 +376,12 @@ class InterpolationTab:
             self.per: seconds if whole else walk.frames,
             self.fps: walk.fps,
             self.loop: walk.loop,
-            self.psi: gr.Slider(minimum=min(LOW_PSI, psi), maximum=max(HIGH_PSI, psi), value=psi),
             self.curve: walk.curve,
             self.ease: walk.ease,
             self.space: _space(walk, walk.space),
             self.columns: walk.grid[0],
             self.rows: walk.grid[1],
-            self.cut: gr.Slider(maximum=rows, value=rows if walk.cut is None else walk.cut),
-            self.noise: "number" if number else walk.noise,
-            self.noise_seed: gr.Number(value=walk.noise if number else 0, visible=number),
-            self.c: gr.Slider(
-                maximum=max(1, model.c_dim - 1), value=walk.c, visible=model.c_dim > 1
-            ),
-            self.further: gr.Accordion(open=fine != (None, "const", (1, 1))),
+            **look,
             self.maker: {"state": "idle"},
             **{
                 button: gr.Button(name, visible=bool(name))

@@ -9,29 +9,35 @@ import gradio as gr
 from stylegan.mix import Mix
 from stylegan.model import Model
 from stylegan.recipe import Recipe
-from stylegan.tabs.seeds import HIGH_PSI, LOW_PSI
 from stylegan.tabs.tab import Updates
 from stylegan.walk import Walk
 
+LOW_PSI, HIGH_PSI = -0.5, 1.5
+PSI_INFO = "0 is the average picture; further out is bolder"
+
 
 class Look:
-    """Controls <-> psi, cut, c and noise. Built where it is created."""
+    """Controls <-> psi, cut, c and noise. Built where it is created, in two steps."""
 
-    def __init__(self, prefix: str) -> None:
-        """`prefix` begins the ids of the controls on the page."""
+    def __init__(self, prefix: str, psi_info: str = PSI_INFO) -> None:
+        """psi and class; `prefix` begins the ids of the controls on the page."""
+        self.prefix = prefix
         self.psi = gr.Slider(
             LOW_PSI,
             HIGH_PSI,
             value=1,
             step=0.01,
             label="Truncation ψ",
-            info="0 is the average picture; further out is bolder",
+            info=psi_info,
             elem_id=f"{prefix}-psi",
             buttons=[],
         )
         self.c = gr.Slider(
             0, 1, step=1, label="Class", visible=False, elem_id=f"{prefix}-c", buttons=[]
         )
+
+    def build_further(self) -> None:
+        """The rest, in a fold to which a tab may add its own."""
         with gr.Accordion("Finer controls", open=False, elem_classes="sg-further") as self.further:
             self.cut = gr.Slider(
                 0,
@@ -39,21 +45,21 @@ class Look:
                 step=1,
                 label="Truncate the first rows only",
                 info="early rows hold pose and shape, late ones colour and texture",
-                elem_id=f"{prefix}-cut",
+                elem_id=f"{self.prefix}-cut",
                 buttons=[],
             )
             self.noise = gr.Radio(
                 [("as trained", "const"), ("none", "none"), ("from a number", "number")],
                 value="const",
                 label="Noise",
-                elem_id=f"{prefix}-noise",
+                elem_id=f"{self.prefix}-noise",
             )
             self.noise_seed = gr.Number(
                 0,
                 label="Number of the noise",
                 precision=0,
                 visible=False,
-                elem_id=f"{prefix}-noise-seed",
+                elem_id=f"{self.prefix}-noise-seed",
             )
         self.boxes = [self.psi, self.cut, self.c, self.noise, self.noise_seed]
         self.outputs = [*self.boxes, self.further]

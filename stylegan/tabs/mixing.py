@@ -110,6 +110,7 @@ class MixingTab:
                 )
                 self.layers = layers_part()
                 self.look = Look("sg-mix")
+                self.look.build_further()
             with gr.Column(scale=6, min_width=320):
                 self._build_sources()
                 self.table, self.choice = table_part(), choice_part()

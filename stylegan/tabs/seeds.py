@@ -15,11 +15,11 @@ import gradio as gr
 from stylegan.model import Model
 from stylegan.recipe import MAX_PICTURES, Recipe
 from stylegan.tabs.link import Opened, ShareRow, Value, welcome
+from stylegan.tabs.look import LOW_PSI, Look
 from stylegan.tabs.parts import cells_part, cells_value, picture_part, picture_value
 from stylegan.tabs.session import Session, in_words
 from stylegan.tabs.tab import Updates, said
 
-LOW_PSI, HIGH_PSI = -0.5, 1.5
 STRIP = tuple(LOW_PSI + i * 0.25 for i in range(9))
 DICE = 1_000_000  # seeds that can be read out to somebody
 EXAMPLES: dict[str, Callable[[int], dict[str, Any]]] = {  # words -> settings, given num_ws
@@ -71,15 +71,14 @@ class SeedsTab:
                 self.picture = picture_part()
                 self._build_main_controls()
                 self.share = ShareRow(session, self.view, lambda view: (view.one, view.recipe))
-                self._build_further_controls()
+                self.look.build_further()
             with gr.Column(scale=6, min_width=320):
                 self._build_grid()
                 self.share.saves(self.save_grid, lambda view: (view.grid, view.grid))
-        boxes = [self.model, self.seed, self.psi, self.n, self.cut, self.c]
-        boxes += [self.noise, self.noise_seed]
+        boxes = [self.model, self.seed, self.n, *self.look.boxes]
         self.inputs = {*boxes, self.view, self.share.link}
         self.shown = [self.view, self.picture, self.notes, *self.share.outputs]
-        self.controls = [*boxes, self.further]
+        self.controls = [*boxes, self.look.further]
         self.outputs = [*self.shown, *self.controls]
         self._connect()
 
@@ -89,18 +88,8 @@ class SeedsTab:
         with gr.Row(elem_classes="sg-seed"):
             self.seed = gr.Number(0, label="Seed", precision=0, elem_id="sg-seed")
             self.dice = gr.Button("⚄ Another seed", variant="primary", size="md", elem_id="sg-dice")
-        self.psi = gr.Slider(
-            LOW_PSI,
-            HIGH_PSI,
-            value=1,
-            step=0.01,
-            label="Truncation ψ",
-            info="0 is the average picture; further out is bolder",
-            elem_id="sg-psi",
-            buttons=[],
-        )
+        self.look = Look("sg")
         self.strip = cells_part("The same seed at other truncations", in_one_row=True)
-        self.c = gr.Slider(0, 1, step=1, label="Class", visible=False, elem_id="sg-c", buttons=[])
 
     def _build_grid(self) -> None:
         with gr.Row(elem_classes="sg-many"):
@@ -109,27 +98,6 @@ class SeedsTab:
             )
             self.save_grid = gr.Button("Download all", size="md")
         self.grid = cells_part("Pictures to choose from")
-
-    def _build_further_controls(self) -> None:
-        with gr.Accordion("Finer controls", open=False, elem_classes="sg-further") as self.further:
-            self.cut = gr.Slider(
-                0,
-                1,
-                step=1,
-                label="Truncate the first rows only",
-                info="early rows hold pose and shape, late ones colour and texture",
-                elem_id="sg-cut",
-                buttons=[],
-            )
-            self.noise = gr.Radio(
-                [("as trained", "const"), ("none", "none"), ("from a number", "number")],
-                value="const",
-                label="Noise",
-                elem_id="sg-noise",
-            )
-            self.noise_seed = gr.Number(
-                0, label="Number of the noise", precision=0, visible=False, elem_id="sg-noise-seed"
-            )
 
     def _connect(self) -> None:
         quiet = {
@@ -140,12 +108,12 @@ class SeedsTab:
             "concurrency_id": "show",
             "concurrency_limit": 1,  # one after the other, so that the last one wins
         }
-        moved = [self.seed, self.psi, self.n, self.cut, self.noise, self.noise_seed, self.c]
+        moved = [self.seed, self.n, *self.look.boxes]
         gr.on([part.input for part in moved], self._changed, self.inputs, self.shown, **quiet)
-        self.noise.input(self._noise_kind, self.noise, self.noise_seed, **quiet)
+        self.look.connect(**quiet)
         self.dice.click(self._rolled, self.inputs, self.outputs, **quiet)
         for words, button in zip(EXAMPLES, self.examples, strict=True):
-            button.click(self._example(words), {self.model, self.c}, self.outputs, **quiet)
+            button.click(self._example(words), {self.model, self.look.c}, self.outputs, **quiet)
         self.grid.select(self._picked, self.inputs, self.outputs, **quiet)
         self.strip.select(self._picked_psi, self.inputs, self.outputs, **quiet)
         quiet.update(concurrency_id="fill", concurrency_limit=2)
@@ -189,27 +157,22 @@ class SeedsTab:
         index = _index(event)
         if not 0 <= index < len(STRIP):
             return gr.skip()
-        return self._try({**values, self.psi: STRIP[index]}, request, self.psi)
+        return self._try({**values, self.look.psi: STRIP[index]}, request, self.look.psi)
 
     def _example(self, words: str) -> Callable[[Updates, gr.Request], Updates]:
         def show(values: Updates, request: gr.Request) -> Updates:
             model, _ = self.session.pick(values[self.model])
             settings = EXAMPLES[words](model.num_ws)
-            recipe = dataclasses.replace(welcome(model), c=values[self.c], **settings)
+            recipe = dataclasses.replace(welcome(model), c=values[self.look.c], **settings)
             return self.open(Opened(_adapted(recipe, model), model, []), request)
 
         return show
-
-    @staticmethod
-    def _noise_kind(kind: str) -> Any:
-        return gr.Number(visible=kind == "number")
 
     # Controls <-> Recipe
 
     def _try(self, values: Updates, request: gr.Request, *set_too: gr.Number) -> Updates:
         """Outputs for new values of the controls, or only a note on what is wrong with them."""
-        boxes = (self.psi, self.n, self.cut, self.c, self.noise_seed)
-        if any(values[box] is None for box in boxes):
+        if values[self.n] is None or self.look.is_emptied(values):
             return gr.skip()  # emptied, to be typed into
         view = values[self.view]
         if values[self.seed] is None and (view is None or view.recipe.w is None):
@@ -223,42 +186,28 @@ class SeedsTab:
 
     def _read(self, values: Updates) -> tuple[Recipe, Model]:
         """The recipe that the controls stand for, with what it has that no control shows."""
-        view, seed, noise = values[self.view], values[self.seed], values[self.noise]
+        view, seed = values[self.view], values[self.seed]
         old = view.recipe if view else Recipe()
         w = old.w if seed is None else None
+        # A page sends its controls as they were: it may not have heard of another model yet.
+        model, _ = self.session.pick(values[self.model])
+        before, _ = self.session.pick(self.share.model_of(values[self.share.link]))
         recipe = Recipe(
             seed=0 if w else seed,
             w=w,
-            psi=values[self.psi],
-            cut=values[self.cut],
-            c=values[self.c],
-            noise=values[self.noise_seed] if noise == "number" else noise,
+            **self.look.read(values, before),
             mix=old.mix,
             e=old.e,
             n=1 if w else values[self.n],
         )
-        # A page sends its controls as they were: it may not have heard of another model yet.
-        model, _ = self.session.pick(values[self.model])
-        before, _ = self.session.pick(self.share.model_of(values[self.share.link]))
-        if recipe.cut >= before.num_ws:
-            recipe = dataclasses.replace(recipe, cut=None)
         return (recipe if model is before else _adapted(recipe, model)), model
 
     def _set_controls(self, recipe: Recipe, model: Model) -> Updates:
-        rows, psi = model.num_ws, recipe.psi
-        number = isinstance(recipe.noise, int)
         return {
             self.model: model.id,
             self.seed: recipe.seed if recipe.w is None else None,
-            self.psi: gr.Slider(minimum=min(LOW_PSI, psi), maximum=max(HIGH_PSI, psi), value=psi),
             self.n: recipe.n,
-            self.cut: gr.Slider(maximum=rows, value=rows if recipe.cut is None else recipe.cut),
-            self.noise: "number" if number else recipe.noise,
-            self.noise_seed: gr.Number(value=recipe.noise if number else 0, visible=number),
-            self.c: gr.Slider(
-                maximum=max(1, model.c_dim - 1), value=recipe.c, visible=model.c_dim > 1
-            ),
-            self.further: gr.Accordion(open=recipe.cut is not None or recipe.noise != "const"),
+            **self.look.set(recipe, model),
         }
 
     # Drawing
