@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import maximum_filter
+from scipy.stats import binom
 
 from stylegan.measures import HASHES, THUMB
 
@@ -18,6 +19,7 @@ SAME, MIRRORED, RECOLOURED = "same", "mirrored", "recoloured"
 CLASSES = (SAME, MIRRORED, RECOLOURED)  # a pair counts as the first that it fits
 
 RADIUS = {SAME: 26, MIRRORED: 26, RECOLOURED: 14}  # differing bits of 64 for a pair to be looked at
+CHANCE_PAIRS = 4e6  # of unlike pictures, at most, that are looked at
 ROUGH = 0.4  # difference of two pictures of 8 x 8 px, over their contrast, for a second look
 MEAN_OFF = 9.0  # mean difference of two that are the same, in grey levels
 EQUAL_OFF, EDGE_OFF, EQUAL_SHARE = 10.0, 0.3, 0.003  # most at a place, more by slope; places beyond
@@ -89,10 +91,11 @@ def _near(
     }[kind]
     a, b = hashes[:, HASHES.index(left)], hashes[:, HASHES.index(right)]
     rows = max(1, COMPARISONS_AT_ONCE // max(1, len(a)))
+    radius = _radius(kind, len(a))
     for start in range(0, len(a), rows):
         stop = min(len(a), start + rows)
         bits = np.bitwise_count(a[start:stop, None] ^ b[None, start:])
-        near = np.argwhere(bits <= RADIUS[kind]) + start
+        near = np.argwhere(bits <= radius) + start
         near = near[(near[:, 1] > near[:, 0]) & ~repeats[near].any(1)]
         if kind != RECOLOURED:
             alike = [
@@ -101,6 +104,14 @@ def _near(
             ]
             near = near[np.concatenate([np.zeros(0, bool), *alike])]
         yield near
+
+
+def _radius(kind: str, count: int) -> int:
+    """Differing bits up to which pairs are looked at: fewer in large sets, where by chance alone
+    more pairs are that near than can be looked at; some cropped ones are missed there.
+    """
+    share = CHANCE_PAIRS / max(1, count**2 / 2)
+    return RADIUS[kind] if share >= 0.5 else min(RADIUS[kind], int(binom.ppf(share, 64, 0.5)))
 
 
 def _roughly_alike(rough: np.ndarray, pairs: np.ndarray, kind: str) -> np.ndarray:
