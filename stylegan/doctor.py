@@ -422,7 +422,9 @@ def _resolution_advice(found: Survey, resolution: int) -> str:
     text = f"Resolution {resolution}: {here:.0%} of the pictures are at least that large"
     if resolution < MAX_RESOLUTION:
         text += f", {float((sides >= 2 * resolution).mean()):.0%} reach {2 * resolution}"
-    return f"{text}. Begin smaller if you have no GPU: 64 is trained in hours on two cores."
+    if resolution > 64:
+        text += ". Begin smaller if you have no GPU: 64 is trained in hours on two cores"
+    return f"{text}."
 
 
 def _mirror_advice(found: Survey, counts: Counter[str]) -> str:

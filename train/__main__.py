@@ -15,7 +15,7 @@ from stylegan.config import UserError
 COMMANDS = {  # name -> (module, one line)
     "collect": ("train.collect", "pictures from a page, a list of addresses or a data set"),
     "inspect": ("train.doctor", "what is wrong with these pictures, and which: a page to look at"),
-    "prepare": ("train.prepare", "any folder or zip of pictures -> squares of one size in a zip"),
+    "prepare": ("train.prepare", "pictures of any kind -> squares of one size in a zip"),
     "fit": ("train.fit", "train a generator on them; started again, it goes on where it stopped"),
     "evaluate": ("train.evaluate", "measure how close a generator's pictures come to real ones"),
     "directions": ("train.directions", "find directions to edit a generator's pictures along"),
