@@ -8,10 +8,10 @@ spends waiting for them. At 64 px the reader is also compared with the steps of 
 
 making: prepare and inspect against the bare cost of decoding the same files and resizing them to 64
 px with Pillow in one process. "cost" is seconds of all processors a picture over those of the bare
-loop; "busy" is the share of the processors that was used. Both are of
-the last three quarters of the files, so that the start of the commands does not count.
+loop, "cost_alone" the same with one process; "busy" is the share of the processors that was used.
+All are of the last three quarters of the files, so that the start of the commands does not count.
 
-memory: the most that inspect and prepare took, all their processes together, for few and for many
+memory: the most that the main process and the largest of its helpers took, for few and for many
 pictures.
 """
 
@@ -196,22 +196,27 @@ def making(kind: str, count: int) -> list[dict]:
         }
         for name, more in jobs.items():
             command = [sys.executable, "-m", "train", name]
-            few, all_ = (
-                spent(lambda c=[*command, str(x), *more]: subprocess.run(c, **QUIET))
-                for x in (some, path)
-            )
-            wall, processors = (all_[i] - few[i] for i in range(2))
             rest = count - count // 4
+            alone, many = (
+                [later - earlier for earlier, later in zip(*parts, strict=True)]
+                for parts in (
+                    [
+                        spent(lambda c=[*command, str(x), *more, *w]: subprocess.run(c, **QUIET))
+                        for x in (some, path)
+                    ]
+                    for w in (["--workers", "1"], [])
+                )
+            )
             rows.append(
                 {
                     "job": name,
                     "files": kind,
                     "count": count,
-                    "img_s": round(rest / wall, 1),
+                    "img_s": round(rest / many[0], 1),
                     "bare_img_s": round(1 / least, 1),
-                    "cost": round(processors / rest / least, 2),
-                    "busy": round(processors / wall / cores(), 2),
-                    "whole_sec": round(all_[0], 1),
+                    "cost_alone": round(alone[1] / rest / least, 2),
+                    "cost": round(many[1] / rest / least, 2),
+                    "busy": round(many[1] / many[0] / cores(), 2),
                 }
             )
     return rows

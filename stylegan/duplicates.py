@@ -25,6 +25,7 @@ MEAN_OFF = 9.0  # mean difference of two that are the same, in grey levels
 EQUAL_OFF, EDGE_OFF, EQUAL_SHARE = 10.0, 0.3, 0.003  # most at a place, more by slope; places beyond
 MOST_OFF, FAR_SHARE = 26.0, 0.02  # the same for cropped ones, once laid over each other
 NEARER, LEAST_KNOWN = 0.6, 0.7  # of the difference before; share of the places that overlap
+HOPELESS, WORTH_TURNING = 40.0, 0.9  # mean difference before; what is left of it the first way
 EDGES_ALIKE, COLORS_ALIKE = 0.9, 0.8  # of a picture in other colours
 PAIRS_AT_ONCE = 256
 COMPARISONS_AT_ONCE = 1 << 22  # of hashes
@@ -141,8 +142,9 @@ def _same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     before = off.mean((1, 2))
     allowed = EQUAL_OFF + EDGE_OFF * np.minimum(_steepness(one), _steepness(other))
     good = (before < MEAN_OFF) & ((off > allowed).mean((1, 2)) <= EQUAL_SHARE)
-    for a, b in ((one, other), (other, one)):
-        left = np.nonzero(~good)[0]
+    hope = ~good & (before < HOPELESS)
+    for a, b in ((one, other), (other, one)):  # the better-ranked one first: it shows more
+        left = np.nonzero(hope)[0]
         if not len(left):
             break
         laid, inside = _lay_over(a[left], b[left])
@@ -152,6 +154,7 @@ def _same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
         far = ((off > MOST_OFF) & inside).sum((1, 2))
         fits = (mean < MEAN_OFF) & (far <= FAR_SHARE * known) & (known > LEAST_KNOWN * THUMB**2)
         good[left] = fits & (mean < NEARER * before[left])
+        hope[left] = ~good[left] & (mean < WORTH_TURNING * before[left])
     return good
 
 
