@@ -18,7 +18,8 @@ config atomic chance containers distributed extras fetch parallel video
 networks
 pictures sources labels data measures duplicates faces enlarge squares journal doctor findings_page
 prepare collect checkpoint latents query recipe walk mix shelf links stamp features
-model sheet distances evaluate attributes judges directions finding projector publish importers exporters
+model sheet distances evaluate attributes judges directions finding projector publish importers
+exporters
 """
 ALL = ROWS.split()
 DRAWING = [name for name in ALL if name != "importers"]
