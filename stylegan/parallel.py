@@ -10,6 +10,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -96,6 +97,13 @@ def _start() -> None:
     """The parent answers Ctrl-C; decoders warn of what is reported anyhow."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed tells nobody, and its processes would wait for ever."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _each(function: Callable[[T], R], chunk: list[T]) -> list[R]:

@@ -1,6 +1,10 @@
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
 import pytest
 
 from stylegan.parallel import FEW, in_order
@@ -45,3 +49,23 @@ def test_errors_go_on():
 
 def test_few_items_start_no_process():
     assert list(in_order(lambda x: x, range(FEW), FEW, 2)) == list(range(FEW))
+
+
+def test_no_process_outlives_a_killed_parent():
+    code = (
+        "import sys, time\n"
+        "from stylegan.parallel import in_order\n"
+        "if __name__ == '__main__':\n"
+        "    results = in_order(abs, iter(range(1000)), 1000, 2)\n"
+        "    print(next(results), flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]
+    ) as parent:
+        assert parent.stdout.readline() == b"0\n"
+        children = psutil.Process(parent.pid).children()
+        assert len(children) >= 2
+        parent.kill()
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive
