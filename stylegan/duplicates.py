@@ -19,7 +19,7 @@ SAME, MIRRORED, RECOLOURED = "same", "mirrored", "recoloured"
 CLASSES = (SAME, MIRRORED, RECOLOURED)  # a pair counts as the first that it fits
 
 RADIUS = {SAME: 26, MIRRORED: 26, RECOLOURED: 14}  # differing bits of 64 for a pair to be looked at
-CHANCE_PAIRS = 4e6  # of unlike pictures, at most, that are looked at
+CHANCE_PAIRS = 1e6  # of unlike pictures, at most, that are looked at
 ROUGH = 0.4  # difference of two pictures of 8 x 8 px, over their contrast, for a second look
 MEAN_OFF = 9.0  # mean difference of two that are the same, in grey levels
 EQUAL_OFF, EDGE_OFF, EQUAL_SHARE = 10.0, 0.3, 0.003  # most at a place, more by slope; places beyond
