@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+LEFTOVER_SEC = 600  # without a change, after which what a dead process left may go
 
 
 @contextmanager
@@ -14,6 +18,7 @@ def replacing_file(path: str | Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it takes `path`'s place when the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield beside
@@ -29,6 +34,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     """Yield a fresh folder beside `path`; it takes `path`'s place when the block ends well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     beside, old = (path.with_name(f".{path.name}.{os.getpid()}.{x}") for x in ("tmp", "old"))
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
@@ -47,6 +53,34 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
             os.replace(old, path)
         shutil.rmtree(beside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes that were killed left beside the path."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.tmp")
+    for entry in os.scandir(path.parent):
+        match = name.fullmatch(entry.name)
+        try:
+            if not match or _alive(int(match[1])):
+                continue
+            if time.time() - entry.stat(follow_symlinks=False).st_mtime < LEFTOVER_SEC:
+                continue  # a process of another machine, on a disk that both use
+        except OSError:
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            Path(entry.path).unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _fsync(path: Path) -> None:

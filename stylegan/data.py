@@ -7,124 +7,25 @@ import io
 import json
 import math
 import os
-import zipfile
-import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
-from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
 from stylegan.chance import numpy_generator
-from stylegan.config import MAX_RESOLUTION, MIN_RESOLUTION, UserError
-from stylegan.pictures import MAX_BYTES, brief
-
-Label = int | list[float]
+from stylegan.config import MAX_RESOLUTION, MIN_RESOLUTION
+from stylegan.labels import read_labels
+from stylegan.pictures import brief
+from stylegan.sources import DataError, Files
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
 CACHE_BYTES = 1 << 30
-MAX_CLASSES = 100_000
-MAX_LABEL = 1e30  # of an entry of a list; keeps out infinity and NaN
 REMEDY = "run python -m train prepare on it"
-
-
-class DataError(UserError):
-    """Pictures that cannot be trained on."""
-
-
-class Files:
-    """A folder, or a zip, as names and bytes; names are relative, with slashes, sorted."""
-
-    def __init__(self, path: str | os.PathLike):
-        self.path = Path(path)
-        self._zip: zipfile.ZipFile | None = None
-        if self.path.is_dir():
-            self.names = sorted(_walk(self.path))
-        elif not self.path.exists():
-            raise DataError(f"{self.path} is not there")
-        else:
-            try:
-                self._zip = zipfile.ZipFile(self.path)
-            except (zipfile.BadZipFile, OSError, ValueError):
-                raise DataError(
-                    f"{self.path} is neither a folder nor a zip of pictures, or it is damaged"
-                ) from None
-            self.names = sorted({i.filename for i in self._zip.infolist() if not i.is_dir()})
-        self.names = [name for name in self.names if not _is_junk(name)]
-
-    def open(self, name: str) -> BinaryIO:
-        """One file, to be read from its start; many threads may do so at once."""
-        try:
-            if self._zip is None:
-                path = self.path / name
-                if not path.is_file():  # reading a pipe would wait for ever
-                    raise DataError("not a file, or a link that is not followed")
-                return path.open("rb")
-            info = self._zip.getinfo(name)
-            if info.flag_bits & 1:
-                raise DataError("encrypted")
-            return self._zip.open(info)
-        except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
-            raise DataError(f"damaged or unreadable ({brief(error)})") from None
-
-    def read(self, name: str) -> bytes:
-        """A whole file; a zip's member is checked against its CRC."""
-        with self.open(name) as file:
-            try:
-                data = file.read(MAX_BYTES + 1)
-            except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-                raise DataError(f"damaged or unreadable ({brief(error)})") from None
-        if len(data) > MAX_BYTES:
-            raise DataError(f"a file of more than {MAX_BYTES >> 20} MB")
-        return data
-
-    def size_and_crc(self, name: str) -> tuple[int, int]:
-        """Bytes and CRC-32 of the content, from a zip's directory or out of the file itself."""
-        if self._zip is not None:
-            info = self._zip.getinfo(name)
-            return info.file_size, info.CRC
-        data = self.read(name)
-        return len(data), zlib.crc32(data)
-
-    def close(self) -> None:
-        if self._zip is not None:
-            self._zip.close()
-
-
-def read_labels(files: Files) -> dict[str, Label] | None:
-    """Name -> label out of dataset.json: all class numbers, or all lists of one length."""
-    if "dataset.json" not in files.names:
-        return None
-    place = files.path / "dataset.json"
-    try:
-        labels = json.loads(files.read("dataset.json"))["labels"]
-        found = dict(labels or [])
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise DataError(
-            f'{place} is not {{"labels": [["name.png", 0], ...]}} or {{"labels": null}}'
-        ) from None
-    for name, label in found.items():
-        if not (_is_class(label) or _is_vector(label)):
-            raise DataError(f"{place}: the label of {name!r} is no class number or list of numbers")
-    if len({len(label) if isinstance(label, list) else 0 for label in found.values()}) > 1:
-        raise DataError(f"{place} mixes labels of different lengths")
-    return found or None
-
-
-def _is_class(label: object) -> bool:
-    return type(label) is int and 0 <= label < MAX_CLASSES
-
-
-def _is_vector(label: object) -> bool:
-    if not isinstance(label, list) or not 0 < len(label) <= MAX_CLASSES:
-        return False
-    return all(type(x) in (int, float) and abs(x) < MAX_LABEL for x in label)
 
 
 class Pictures:
@@ -166,10 +67,15 @@ class Pictures:
         return self._labels.shape[1] if self._labels.ndim == 2 else int(self._labels.max()) + 1
 
     @cached_property
+    def note(self) -> bytes | None:
+        """prepare.json: how the pictures were made, if prepare made them."""
+        return self.files.read("prepare.json") if "prepare.json" in self.files.names else None
+
+    @cached_property
     def names(self) -> list[str]:
         """Where each picture came from, as prepare noted it, else its own name; not mirrored."""
         try:
-            sources = json.loads(self.files.read("prepare.json"))["sources"]
+            sources = json.loads(self.note or b"{}")["sources"]
             return [str(sources[name]) for name in self._names]
         except (KeyError, TypeError, ValueError):
             return list(self._names)
@@ -318,25 +224,3 @@ def batches(
             yield ready
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _walk(folder: Path) -> Iterator[str]:
-    """Files, and links to folders, which are not followed."""
-
-    def refuse(error: OSError) -> None:
-        raise DataError(f"{error.filename}: {error.strerror}")
-
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        links = [name for name in folders if Path(place, name).is_symlink()]
-        for name in names + links:
-            yield Path(place, name).relative_to(folder).as_posix()
-
-
-def _is_junk(name: str) -> bool:
-    """What macOS and Windows leave in folders and zips."""
-    path = PurePosixPath(name)
-    return (
-        "__MACOSX" in path.parts
-        or path.name.startswith("._")
-        or path.name.lower() in (".ds_store", "thumbs.db", "desktop.ini")
-    )

@@ -8,8 +8,15 @@ from types import ModuleType
 from stylegan.config import UserError
 
 PACKAGES = {
+    "bs4": "beautifulsoup4",
+    "cv2": "'opencv-python-headless<5'",
+    "datasets": "datasets",
+    "httpx": "httpx",
     "huggingface_hub": "huggingface_hub",
     "huggingface_hub.errors": "huggingface_hub",
+    "imagehash": "ImageHash",
+    "spandrel": "spandrel",
+    "torch": "torch",
     "imageio_ffmpeg": "imageio-ffmpeg",
     "mcp": "'gradio[mcp]'",
     "spaces": "spaces",

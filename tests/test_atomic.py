@@ -126,3 +126,22 @@ def test_a_killed_writer_leaves_the_old(old):
         assert process.stdout.readline() == b"written\n"
         process.send_signal(signal.SIGKILL)
     assert tree(old / "folder") == {"sub": False, "sub/a": "old"}
+
+
+def test_what_killed_writers_left_is_swept(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = [tmp_path / f".a.{pid}.tmp" for pid in (dead.pid, os.getppid())]
+    recent, other = tmp_path / f".a.{2**22 + 1}.tmp", tmp_path / f".b.{dead.pid}.tmp"
+    for path in (*left, recent, other):
+        path.write_text("half")
+    for path in (*left, other):
+        os.utime(path, (0, 0))
+    with replacing_file(tmp_path / "a") as beside:
+        beside.write_text("new")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "a",
+        left[1].name,
+        recent.name,
+        other.name,
+    }

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawing import drawing, encoded
 from PIL import Image
 
+from stylegan.config import UserError
 from stylegan.data import Pictures
+from stylegan.journal import journal
 from stylegan.prepare import PrepareConfig, PrepareError, prepare
+from stylegan.squares import make_squares
 from train.__main__ import main
 
 
@@ -93,6 +97,13 @@ class TestFormat:
             "background": "white",
             "channels": 3,
             "min_side": 8,
+            "max_aspect": None,
+            "upscale": "lanczos",
+            "dedupe": False,
+            "dedupe_also": [],
+            "labels": "auto",
+            "label_column": None,
+            "split": 0.0,
         }
 
     @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -210,10 +221,10 @@ class TestLeftOut:
         dest = tmp_path / "deep" / "er" / "out.zip"
         assert run(src, dest).kept == ["../../evil.png", "/abs.png"]
         assert left_in(tmp_path) == ["deep", "src.zip"]
-        assert left_in(dest.parent) == ["out.zip"]
+        assert left_in(dest.parent) == ["out.png", "out.zip"]
 
     def test_a_member_that_swells_is_not_read_whole(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("stylegan.data.MAX_BYTES", 1 << 16)
+        monkeypatch.setattr("stylegan.sources.MAX_BYTES", 1 << 16)
         src = zip_of(tmp_path / "src.zip", {"a.png": picture(), "bomb.png": bytes(1 << 20)})
         report = run(src, tmp_path / "out.zip")
         assert [name for name, _ in report.skipped] == ["bomb.png"]
@@ -267,7 +278,7 @@ class TestHoldout:
         src = self.source(tmp_path)
         before = left_in(tmp_path)
         names = self.names(tmp_path, text)
-        with pytest.raises(PrepareError, match=reason):
+        with pytest.raises(UserError, match=reason):
             run(src, tmp_path / "out.zip", holdout=names)
         assert left_in(tmp_path) == sorted([*before, "names.txt"])
 
@@ -337,6 +348,14 @@ class TestRefused:
             ({"min_side": 0}, "min_side"),
             ({"background": "whit"}, "not a colour"),
             ({"holdout_dest": Path("x.zip")}, "needs --holdout"),
+            ({"resolutions": (32, 48)}, "resolution 48"),
+            ({"resolutions": (32, 32)}, "twice"),
+            ({"max_aspect": 0.5}, "less than 1"),
+            ({"split": 0.6}, "outside 0 to 0.5"),
+            ({"split": 0.1, "holdout": Path("x.txt")}, "give one"),
+            ({"dedupe_also": ("mirrored",)}, "needs --dedupe"),
+            ({"upscale": "model.pth"}, "is none of lanczos"),
+            ({"workers": 0}, "less than 1"),
         ],
     )
     def test_settings(self, options, reason):
@@ -348,6 +367,178 @@ class TestRefused:
             main(["prepare", "a", "b.zip", "--resolutin", "64"])
         assert stop.value.code == 2
         assert "--resolutin" in capsys.readouterr().err
+
+
+class TestLeavingOut:
+    def test_dedupe_keeps_the_largest(self, tmp_path):
+        big = drawing(0, 96)
+        files = {
+            "a.png": encoded(big.resize((64, 64))),
+            "b.png": encoded(big),
+            "c.png": encoded(drawing(1)),
+            "d.png": encoded(drawing(1).transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
+        }
+        src = folder(tmp_path / "src", files)
+        report = run(src, tmp_path / "one.zip", dedupe=True)
+        assert report.kept == ["b.png", "c.png", "d.png"]
+        assert report.skipped == [("a.png", "the same picture as b.png")]
+        report = run(src, tmp_path / "two.zip", dedupe=True, dedupe_also=("mirrored",))
+        assert report.kept == ["b.png", "c.png"]
+        assert dict(report.skipped)["d.png"] == "mirrored: c.png"
+
+    def test_max_aspect_and_no_upscaling(self, tmp_path):
+        files = {
+            "a.png": picture(size=(16, 33)),
+            "b.png": picture(1),
+            "c.png": picture(2, (15, 15)),
+        }
+        src = folder(tmp_path / "src", files)
+        report = run(src, tmp_path / "out.zip", max_aspect=2.0, upscale="none")
+        assert report.skipped == [
+            ("a.png", "16 x 33 pixels, an aspect over 2"),
+            ("c.png", "15 x 15 pixels, a side under 16"),
+        ]
+
+    def test_what_inspect_found(self, tmp_path, capsys):
+        files = {f"{i}.png": encoded(drawing(i)) for i in range(3)} | {"bad.png": b"x"}
+        src = folder(tmp_path / "src", files | {"again.jpg": encoded(drawing(0), "JPEG")})
+        assert main(["inspect", str(src), "--report", str(tmp_path / "r.html")]) == 0
+        found = tmp_path / "findings.csv"
+        report = run(src, tmp_path / "out.zip", drop=found)
+        assert report.kept == ["0.png", "1.png", "2.png"]
+        assert dict(report.skipped) == {
+            "again.jpg": "dropped as same",
+            "bad.png": "dropped as unreadable",
+        }
+        found.write_text("file\n1.png\nnone.png\n")
+        with pytest.raises(UserError, match=r"names none.png, not in the source"):
+            run(src, tmp_path / "two.zip", drop=found)
+
+    def test_crop_face_without_faces(self, tmp_path):
+        src = folder(tmp_path / "src", {"a.png": encoded(drawing(0))})
+        with pytest.raises(PrepareError, match="no face found: 1"):
+            run(src, tmp_path / "out.zip", fit="crop-face")
+
+
+class TestSplit:
+    def test_a_share_is_held_out_and_repetitions_stay_together(self, tmp_path):
+        files = {}
+        for i in range(20):
+            files[f"{i:02}/plain.png"] = encoded(drawing(i, 64))
+            mirrored = drawing(i, 64).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            files[f"{i:02}/turned.png"] = encoded(mirrored)
+        src = folder(tmp_path / "src", files)
+        report = run(src, tmp_path / "out.zip", split=0.2)
+        assert (len(report.kept), len(report.held_out)) == (32, 8)
+        here, there = ({n.split("/")[0] for n in x} for x in (report.kept, report.held_out))
+        assert not here & there
+        assert Pictures(tmp_path / "out-holdout.zip").names == report.held_out
+        assert run(src, tmp_path / "again.zip", split=0.2).held_out == report.held_out
+
+
+class TestLabels:
+    def test_of_folders(self, tmp_path):
+        files = {"cats/a.png": picture(), "dogs/b.png": picture(1), "c.png": picture(2)}
+        report = run(folder(tmp_path / "src", files), tmp_path / "out.zip", labels="folders")
+        assert report.skipped == [("c.png", "no label in its folder")]
+        assert note(tmp_path / "out.zip")["classes"] == ["cats", "dogs"]
+        assert Pictures(tmp_path / "out.zip").labels([0, 1]).argmax(1).tolist() == [0, 1]
+
+    def test_of_a_column(self, tmp_path):
+        src = folder(tmp_path / "src", {"x/a.png": picture(), "b.png": picture(1)})
+        rows = tmp_path / "rows.csv"
+        rows.write_text("filename,age,kind\na.png,10,old\nb.png,9,new\n")
+        labels = {"labels": str(rows), "label_column": "age"}
+        run(src, tmp_path / "out.zip", **labels)
+        assert note(tmp_path / "out.zip")["classes"] == ["9", "10"]
+        assert Pictures(tmp_path / "out.zip").labels([0, 1]).argmax(1).tolist() == [0, 1]
+        with pytest.raises(UserError, match="say which column"):
+            run(src, tmp_path / "two.zip", labels=str(rows))
+        with pytest.raises(UserError, match="no column 'sex'; it has filename, age, kind"):
+            run(src, tmp_path / "two.zip", labels=str(rows), label_column="sex")
+
+    def test_names_of_classes_survive_a_second_time(self, tmp_path):
+        files = {"cats/a.png": picture(), "dogs/b.png": picture(1)}
+        run(folder(tmp_path / "src", files), tmp_path / "one.zip", labels="folders")
+        run(tmp_path / "one.zip", tmp_path / "two.zip")
+        assert note(tmp_path / "two.zip")["classes"] == ["cats", "dogs"]
+
+
+class TestSeveralSizes:
+    def test_each_is_what_it_would_be_alone(self, tmp_path):
+        src = folder(tmp_path / "src", {f"{i}.png": picture(i, (40, 36)) for i in range(3)})
+        report = run(src, tmp_path / "all.zip", resolutions=(32, 16))
+        assert left_in(tmp_path) == ["all-16.png", "all-16.zip", "all-32.png", "all-32.zip", "src"]
+        run(src, tmp_path / "one.zip", min_side=16)
+        assert Pictures(tmp_path / "all-16.zip").fingerprint == (
+            Pictures(tmp_path / "one.zip").fingerprint
+        )
+        assert "all-32.zip" in report.summary(
+            PrepareConfig(src, tmp_path / "all.zip", resolutions=(32, 16))
+        )
+
+
+class TestSheet:
+    def test_sixty_four_of_all(self, tmp_path):
+        files = {f"{i:03}.png": encoded(Image.new("L", (16, 16), i)) for i in range(130)}
+        run(folder(tmp_path / "src", files), tmp_path / "out.zip", workers=2)
+        with Image.open(tmp_path / "out.png") as sheet:
+            assert (sheet.mode, sheet.size) == ("RGB", (256, 256))
+            assert [sheet.getpixel((32 * i + 9, 9))[0] for i in range(8)] == list(range(0, 16, 2))
+            assert sheet.getpixel((250, 250))[0] == 126
+
+    def test_a_picture_of_ones_own_is_not_replaced(self, tmp_path, capsys):
+        src = folder(tmp_path / "src", {"a.png": picture()})
+        folder(tmp_path, {"out.png": b"precious"})
+        assert main(["prepare", str(src), str(tmp_path / "out.zip")]) == 2
+        assert "out.png exists; add --force" in capsys.readouterr().err
+
+
+class TestResumed:
+    def test_after_a_stop_the_bytes_are_the_same(self, tmp_path, monkeypatch):
+        src = folder(tmp_path / "src", {f"{i}.png": encoded(drawing(i, 32)) for i in range(9)})
+        options = {"dedupe": True, "resolutions": (16, 32)}
+        run(src, tmp_path / "whole.zip", **options)
+        made = []
+
+        def stopped(cut, content):
+            made.append(content)
+            if len(made) == 5:
+                raise KeyboardInterrupt
+            return make_squares(cut, content)
+
+        monkeypatch.setattr("stylegan.prepare.make_squares", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(src, tmp_path / "part.zip", **options)
+        pack = tmp_path / ".part.zip.work" / "pack"
+        pack.write_bytes(pack.read_bytes()[:-7])  # killed while writing
+        (src / "1.png").write_bytes(encoded(drawing(1, 32), optimize=True))  # another file now
+        made.clear()
+        monkeypatch.setattr(
+            "stylegan.prepare.make_squares", lambda *x: (made.append(x), make_squares(*x))[1]
+        )
+        run(src, tmp_path / "part.zip", **options)
+        assert len(made) == 9 - 4 + 1 + 1  # the rest, the one cut short, the changed one
+        for side in (16, 32):
+            whole, part = (tmp_path / f"{x}-{side}.zip" for x in ("whole", "part"))
+            assert whole.read_bytes() == part.read_bytes()
+        assert not (tmp_path / ".part.zip.work").exists()
+
+    def test_other_settings_begin_anew(self, tmp_path):
+        with pytest.raises(OSError), journal(tmp_path / "x.zip", "a") as book:
+            book.add("n", {}, [b"data"])
+            raise OSError
+        with pytest.raises(OSError), journal(tmp_path / "x.zip", "a") as book:
+            assert book.read(book.get("n"), 0) == b"data"
+            raise OSError
+        with journal(tmp_path / "x.zip", "b") as book:
+            assert book.get("n") is None
+        assert left_in(tmp_path) == []
+
+    def test_two_at_once(self, tmp_path):
+        src = folder(tmp_path / "src", {"a.png": picture(), "b.png": picture(1)})
+        with journal(tmp_path / "out.zip", "a"), pytest.raises(UserError, match="another process"):
+            run(src, tmp_path / "out.zip")
 
 
 class TestStopped:
@@ -378,8 +569,13 @@ class TestStopped:
         argv = [src, dest, "--force", "--holdout", names, "--resolution", "16"]
         assert main(["prepare", *map(str, argv)]) == code
         assert capsys.readouterr().err == f"train: {said}\n"
-        assert left_in(tmp_path) == ["names.txt", "out.zip", "src"]
+        assert left_in(tmp_path) == [".out.zip.work", "names.txt", "out.zip", "src"]
         assert dest.read_bytes() == b"precious"
+        monkeypatch.undo()
+        monkeypatch.setattr("stylegan.squares.square", None)  # nothing is made a second time
+        assert main(["prepare", *map(str, argv)]) == 0
+        made = ["names.txt", "out-holdout.png", "out-holdout.zip", "out.png", "out.zip", "src"]
+        assert left_in(tmp_path) == made
 
 
 def test_summary_is_printed(tmp_path, capsys):
@@ -387,6 +583,7 @@ def test_summary_is_printed(tmp_path, capsys):
     assert main(["prepare", str(src), str(tmp_path / "out.zip"), "--resolution", "16"]) == 0
     assert capsys.readouterr().out == (
         f"2 pictures, 16 px, in {tmp_path}/out.zip\n"
+        f"look at {tmp_path}/out.png before you train\n"
         "1 left out:\n"
         "  c.png: not a picture of a known kind\n"
     )

@@ -13,7 +13,9 @@ import sys
 from stylegan.config import UserError
 
 COMMANDS = {  # name -> (module, one line)
-    "prepare": ("train.prepare", "any folder or zip of pictures -> squares of one size in a zip"),
+    "collect": ("train.collect", "pictures from a page, a list of addresses or a data set"),
+    "inspect": ("train.doctor", "what is wrong with these pictures, and which: a page to look at"),
+    "prepare": ("train.prepare", "pictures of any kind -> squares of one size in a zip"),
     "fit": ("train.fit", "train a generator on them; started again, it goes on where it stopped"),
     "encoder": ("train.encoder", "train a model's encoder, which finds a picture's latent at once"),
     "evaluate": ("train.evaluate", "measure how close a generator's pictures come to real ones"),

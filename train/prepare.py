@@ -1,4 +1,4 @@
-"""Any folder or zip of pictures -> a zip of equal squares, ready for fit."""
+"""Pictures of any kind -> a zip of equal squares, ready for fit."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from stylegan.prepare import PrepareConfig, prepare
 
 HELP = """python -m train prepare photos/ data/photos64.zip --resolution 64 --fit crop
 
-python -m train prepare icons.zip data/icons.zip --background white --holdout names.txt
+python -m train prepare icons.zip data/icons.zip --drop findings.csv --labels folders --split 0.1
 
-Files that cannot be used are left out and listed with the reason."""
+Files that cannot be used are left out and listed with the reason; the same line started again goes
+on where it was stopped."""
 
 
 def main(argv: list[str]) -> int:

@@ -19,7 +19,8 @@ from stylegan.data import Pictures
 
 FORMAT = 1
 CONFIG, STATS, LOCK, BEST = "config.json", "stats.jsonl", "lock", "best"
-PARTS = (CONFIG, STATS, BEST, "grids", "models", "state-A", "state-B", "events")
+PREPARED = "prepare.json"  # how the pictures were made, as the data set says
+PARTS = (CONFIG, PREPARED, STATS, BEST, "grids", "models", "state-A", "state-B", "events")
 
 
 @contextmanager
@@ -51,6 +52,9 @@ def begin(run: Path, config: TrainConfig, pictures: Pictures, fresh: bool) -> No
                 "name another --run, or begin again with --fresh"
             )
         return
+    if pictures.note is not None:
+        with replacing_file(run / PREPARED) as beside:
+            beside.write_bytes(pictures.note)
     with replacing_file(run / CONFIG) as beside:
         beside.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
 
