@@ -36,7 +36,8 @@ Object.assign(window.stylegan, (() => {
     const button = make("button", { "aria-haspopup": "menu", "aria-expanded": "false" }, words);
     const box = make("div", { popover: "auto", role: "menu", "aria-label": words, class: "sg-menu" });
     const span = make("span", { class: "sg-menu-of" }, button, box);
-    let last = 0; // the click that closes it must not open it again
+    const open = () => box.matches(":popover-open");
+    let pressed = false; // the click that closes it must not open it again
 
     function fill() {
       const items = entries().map(({ words, act }) => {
@@ -59,8 +60,11 @@ Object.assign(window.stylegan, (() => {
       box.style.top = `${up ? Math.max(ROOM_PX, at.top - box.offsetHeight - 4) : at.bottom + 4}px`;
     }
 
+    button.onpointerdown = () => (pressed = open());
     button.onclick = () => {
-      if (performance.now() - last < 200) return;
+      const closed = pressed;
+      pressed = false;
+      if (closed) return box.hidePopover();
       fill();
       box.showPopover();
       place();
@@ -69,7 +73,6 @@ Object.assign(window.stylegan, (() => {
     box.onbeforetoggle = (event) => {
       button.setAttribute("aria-expanded", String(event.newState === "open"));
       if (event.newState !== "closed") return;
-      last = performance.now();
       if (box.contains(document.activeElement)) button.focus();
     };
     box.onkeydown = (event) => {
@@ -81,7 +84,7 @@ Object.assign(window.stylegan, (() => {
       event.preventDefault();
       all[(to + all.length) % all.length].focus();
     };
-    addEventListener("scroll", () => box.matches(":popover-open") && box.hidePopover(), true);
+    addEventListener("scroll", () => open() && place(), true);
     span.button = button;
     return span;
   }

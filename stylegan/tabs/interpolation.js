@@ -281,6 +281,7 @@
     const caption = figure.querySelector("figcaption");
     const anchor = figure.querySelector("a");
     let busy = false;
+    let cancelled = false;
 
     function set(value) {
       props.value = value;
@@ -315,11 +316,13 @@
     }
 
     make.onclick = () => {
+      cancelled = false;
       set({ state: "waiting", words: "Waiting for its turn" });
       trigger("submit");
     };
     cancel.onclick = () => {
       trigger("stop");
+      cancelled = true;
       set({ state: "idle", words: "Cancelled; nothing was kept." });
       make.focus();
     };
@@ -333,6 +336,7 @@
 
     watched(props, watch, (value) => {
       if (value.state === "idle" && busy) return; // another walk was opened; this one goes on
+      if (value.state !== "idle" && cancelled) return; // it was on its way
       show(value);
     });
   }

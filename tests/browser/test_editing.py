@@ -369,6 +369,7 @@ def test_pictures_of_other_tabs_are_marked_and_edited(visit):
 
     page.get_by_role("tab", name="Seeds").click()
     page.locator("#sg-dice").wait_for()
+    address_of(page, "seed=22&psi=0.5&n=4")
     use("Edit")
     address_of(page, f"?t=edit&m={MODEL.id}&seed=22&psi=0.5")
     shows(page, lambda: page.input_value(slider("warmth")), "0")

@@ -172,6 +172,7 @@ def test_rows_and_columns_by_hand(visit):
     page.wait_for_function("!location.search.includes('col=6,7,8')")
     page.click("#sg-mix-swap")
     shows(page, lambda: page.input_value(COLS), "7,9")
+    page.wait_for_function("location.search.includes('col=7,9')")
     mix = table(page)
     assert mix.cols == (7, 9) and len(mix.rows) == 3 and (mix.psi, mix.cut) == (0.5, 4)
     filled(page, mix)
