@@ -32,6 +32,7 @@ CONFIG, GENERATOR, DISCRIMINATOR, ENCODER, DIRECTIONS = (
     "directions.safetensors",
 )
 
+ENCODER_STATE = "encoder-state.safetensors"  # with which its training goes on; no part of a model
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".model", ".bin", ".npz", ".h5"}
 MAX_CONFIG_BYTES = 1 << 20
 MAX_DIRECTIONS_BYTES = 64 << 20
@@ -245,6 +246,21 @@ class Place:
     """The commit on the Hub; else as `content`."""
     content: str
     """The revision of the weights alone, the same in any folder."""
+    snapshot: Snapshot | None = None
+    """Where further files come from, for a folder of the Hub."""
+    most_bytes: int | None = None
+    """Larger files of the Hub are refused."""
+
+    def get(self, name: str) -> Path | None:
+        """Where a further file is; one of the Hub comes now. None where it cannot be had."""
+        if self.snapshot is None:
+            path = self.folder / name
+            return path if path.is_file() else None
+        config, _ = read_config(self.folder)
+        try:
+            return _get(self.snapshot, name, config, self.most_bytes)
+        except HubError:
+            return None
 
 
 def find_model(
@@ -286,11 +302,18 @@ def _fetched(snapshot: Snapshot, further: Collection[str], most_bytes: int | Non
         raise CheckpointError(f"{snapshot.wanted} is not a model of ours: it has no {CONFIG}")
     config, _ = read_config(path.parent)
     for name in (GENERATOR, *further):
-        most = MAX_DIRECTIONS_BYTES if name == DIRECTIONS else most_weights_bytes(config)
-        found = snapshot.get(name, min(most, most_bytes or most))
+        found = _get(snapshot, name, config, most_bytes)
         if found is None and name != DIRECTIONS:
             raise CheckpointError(f"{snapshot.id} has no {name}")
-    return Place(path.parent, snapshot.id.repo, snapshot.id.revision, revision(path.parent))
+    hub, folder = snapshot.id, path.parent
+    return Place(folder, hub.repo, hub.revision, revision(folder), snapshot, most_bytes)
+
+
+def _get(
+    snapshot: Snapshot, name: str, config: NetworkConfig, most_bytes: int | None
+) -> Path | None:
+    most = MAX_DIRECTIONS_BYTES if name == DIRECTIONS else most_weights_bytes(config)
+    return snapshot.get(name, min(most, most_bytes or most))
 
 
 def save_model(
@@ -423,7 +446,8 @@ def _least_weights(cls: type, config: NetworkConfig) -> int:
 
 
 def most_weights_bytes(config: NetworkConfig) -> int:
-    """No file of such a generator or discriminator is larger, nor is it many times smaller."""
+    """No file of such a generator or discriminator is larger, nor is it many times smaller; an
+    encoder is smaller."""
     widest = {r: config.channels_at(max(4, r // 2)) for r in config.resolutions}
     blocks = sum(
         20 * c * c + 4 * c * (config.w_dim + config.channels + 2) + 2 * r * r

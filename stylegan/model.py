@@ -22,6 +22,7 @@ from stylegan.checkpoint import (
     DISCRIMINATOR,
     ENCODER,
     DirectionNote,
+    Place,
     find_model,
     load_directions,
     load_discriminator,
@@ -59,19 +60,16 @@ class Model:
         training: dict[str, Any] | None = None,
         directions: dict[str, Tensor] | None = None,
         direction_notes: dict[str, DirectionNote] | None = None,
-        folder: Path | None = None,
-        content: str = "",
+        place: Place | None = None,
     ) -> None:
-        """`directions` maps names to steps [w_dim] or [num_ws, w_dim] one deviation long; `folder`
-        is where further networks are read from when they are asked for; `content` is the revision
-        that its weights have in any folder."""
-        self.name, self.revision, self.content = name, revision, content or revision
+        """`directions` maps names to steps [w_dim] or [num_ws, w_dim] one deviation long; `place`
+        is where further networks are read from when they are asked for."""
+        self.name, self.revision, self.place = name, revision, place
         self.training = training or {}
         self.directions = directions or {}
         notes = direction_notes or {}
         self.direction_notes = {name: notes.get(name, DirectionNote()) for name in self.directions}
         self.generator = generator
-        self.folder = folder
         self.synthesize: Callable[..., np.ndarray] = partial(synthesize, generator.synthesis)
         """Pictures of ws; may be replaced by what computes the same elsewhere."""
         self._lock = threading.Lock()
@@ -83,6 +81,11 @@ class Model:
     def id(self) -> str:
         """name@revision, as links carry it."""
         return f"{self.name}@{self.revision}"
+
+    @property
+    def content(self) -> str:
+        """The revision that its weights have in any folder."""
+        return self.place.content if self.place else self.revision
 
     @property
     def config(self) -> NetworkConfig:
@@ -112,35 +115,38 @@ class Model:
     @property
     def discriminator(self) -> Discriminator:
         """The folder's own, read when it is first asked for."""
-        return self._other("discriminator", load_discriminator)
+        return self._other(DISCRIMINATOR, load_discriminator)
 
     @property
     def has_discriminator(self) -> bool:
         """Whether the folder holds a discriminator, or one was given."""
-        here = self.folder is not None and (self.folder / DISCRIMINATOR).is_file()
-        return here or "discriminator" in self._others
+        return DISCRIMINATOR in self._others or self._has(DISCRIMINATOR)
 
     @property
     def has_encoder(self) -> bool:
         """Whether the folder holds an encoder."""
-        return self.folder is not None and (self.folder / ENCODER).is_file()
+        return ENCODER in self._others or self._has(ENCODER)
 
     @property
     def encoder(self) -> Encoder:
         """Pictures [N, C, R, R] in [-1, 1] -> ws, read when it is first asked for."""
         if not self.has_encoder:
+            local = self.place is not None and self.place.snapshot is None
             raise UserError(
                 f"{self.name} has no encoder; train one: "
-                f"python -m train encoder --model {self.folder or 'MODEL'}"
+                f"python -m train encoder --model {self.place.folder if local else 'MODEL_FOLDER'}"
             )
-        return self._other("encoder", load_encoder)
+        return self._other(ENCODER, load_encoder)
+
+    def _has(self, name: str) -> bool:
+        return self.place is not None and self.place.get(name) is not None
 
     def _other(self, name: str, load: Callable[..., Any]) -> Any:
+        if name not in self._others and not self._has(name):
+            raise UserError(f"{self.name} has no {name}")
         with self._lock:
             if name not in self._others:
-                if self.folder is None:
-                    raise UserError(f"{self.name} has no folder to read its {name} from")
-                self._others[name] = load(self.folder, self.device)
+                self._others[name] = load(self.place.folder, self.device)
             return self._others[name]
 
     def carrying(self, attachment: Attachment) -> Model:
@@ -364,9 +370,7 @@ def load(
     if (folder / DIRECTIONS).is_file():
         steps, notes = load_directions(folder / DIRECTIONS, generator.config)
     steps = {name: step.to(place) for name, step in steps.items()}
-    return Model(
-        found.name, found.revision, generator, training, steps, notes, folder, found.content
-    )
+    return Model(found.name, found.revision, generator, training, steps, notes, found)
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ from stylegan.checkpoint import (
     DIRECTIONS,
     DISCRIMINATOR,
     ENCODER,
+    ENCODER_STATE,
     GENERATOR,
     load_discriminator,
     read_config,
@@ -170,7 +171,8 @@ def build_model(config: PublishConfig, say: Say = print) -> tuple[Model, dict[st
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         name = inside.as_posix()
-        if not path.is_file() or name == ANSWERS or any(x[0] == "." for x in inside.parts):
+        hidden = name in (ANSWERS, ENCODER_STATE) or any(x[0] == "." for x in inside.parts)
+        if not path.is_file() or hidden:
             continue
         if path.suffix in PUBLISHED:
             files[name] = path

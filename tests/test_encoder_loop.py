@@ -6,16 +6,14 @@ import pytest
 import torch
 
 from stylegan import model as models
-from stylegan.checkpoint import ENCODER, load_encoder, load_tensors, save_model
+from stylegan.checkpoint import ENCODER, ENCODER_STATE, load_encoder, load_tensors, save_model
 from stylegan.config import NetworkConfig, UserError
 from stylegan.networks.discriminators import Discriminator
 from stylegan.networks.encoder import Encoder, EncoderConfig
 from stylegan.networks.synthesis_v2 import Generator
 from stylegan.projector import ProjectConfig, Projection
-from stylegan.training import encoder_loop
 from stylegan.training.augment import Draws
 from stylegan.training.encoder_loop import (
-    STATE,
     EncoderTrainConfig,
     EncoderTrainer,
     backdrop,
@@ -73,7 +71,7 @@ def test_stopped_and_going_on_is_the_same_as_one_call(folder, tmp_path):
     fit(other, kimg=0.016)
     outcome, said = fit(other, kimg=0.032)
     assert outcome is Outcome.DONE and said[0] == "goes on at 0.0 kimg"
-    one, two = load_tensors(folder / STATE), load_tensors(other / STATE)
+    one, two = load_tensors(folder / ENCODER_STATE), load_tensors(other / ENCODER_STATE)
     assert one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
 
 
@@ -92,7 +90,7 @@ def test_ctrl_c_saves(folder, monkeypatch):
     outcome, said = fit(folder, kimg=1)
     assert outcome is Outcome.STOPPED and len(steps) == 3
     assert "the same line goes on" in said[-1]
-    assert (folder / ENCODER).is_file() and (folder / STATE).is_file()
+    assert (folder / ENCODER).is_file() and (folder / ENCODER_STATE).is_file()
 
 
 def test_the_model_has_its_encoder_and_projection_starts_there(folder):
@@ -112,7 +110,7 @@ def test_the_model_has_its_encoder_and_projection_starts_there(folder):
 def test_an_encoder_of_another_generator_is_refused(folder, tmp_path):
     fit(folder, kimg=0.008)
     other = write(tmp_path / "other", NETWORK, seed=6)
-    for name in (ENCODER, STATE):
+    for name in (ENCODER, ENCODER_STATE):
         (other / name).write_bytes((folder / name).read_bytes())
     with pytest.raises(UserError, match="trained for another generator"):
         _ = models.load(other).encoder
@@ -176,4 +174,3 @@ def test_settings_are_checked(tmp_path):
             settings("x", **changes)
     with pytest.raises(UserError, match="there is no model folder"):
         fit(tmp_path / "none", kimg=1)
-    assert encoder_loop.STATE != ENCODER

@@ -15,12 +15,23 @@ from types import SimpleNamespace
 import huggingface_hub
 import numpy as np
 import pytest
+import torch
 from hub_server import variables
 
 import stylegan
-from stylegan.checkpoint import DISCRIMINATOR, find_model
+from stylegan.checkpoint import (
+    DISCRIMINATOR,
+    ENCODER,
+    find_model,
+    load_generator,
+    read_config,
+    save_encoder,
+    save_model,
+)
 from stylegan.config import UserError
 from stylegan.fetch import FetchError, HubId, Snapshot, cache_folder, fetch_file
+from stylegan.networks.discriminators import Discriminator
+from stylegan.networks.encoder import Encoder, EncoderConfig
 from stylegan.recipe import Recipe
 from stylegan.version import VERSION
 
@@ -245,6 +256,38 @@ def test_a_discriminator_comes_where_it_is_needed(hub):
     hub.add("ann/tiny", TINY)
     with pytest.raises(UserError, match=r"has no discriminator.safetensors"):
         find_model("ann/tiny", (DISCRIMINATOR,))
+
+
+def test_further_networks_come_when_they_are_asked_for(hub, tmp_path):
+    config, _ = read_config(TINY)
+    discriminator, encoder = Discriminator(config), Encoder(EncoderConfig.of(config))
+    save_model(tmp_path / "m", config, {}, load_generator(TINY), discriminator)
+    save_encoder(tmp_path / "m", encoder)
+    hub.add("ann/whole", tmp_path / "m")
+    model = stylegan.load("ann/whole")
+    assert not hub.asked("HEAD", f"{DISCRIMINATOR}|{ENCODER}")
+    assert model.has_discriminator and model.has_encoder
+    picture = torch.rand(1, config.channels, 16, 16)
+    c = torch.eye(config.c_dim)[:1]
+    expected = discriminator.eval()(picture, c)
+    torch.testing.assert_close(model.discriminator(picture, c), expected)
+    assert model.encoder(picture).shape == (1, config.num_ws, config.w_dim)
+    hub.add("ann/tiny", TINY)
+    bare = stylegan.load("ann/tiny")
+    assert not bare.has_discriminator and not bare.has_encoder
+    with pytest.raises(UserError, match="ann/tiny has no discriminator"):
+        _ = bare.discriminator
+
+
+def test_further_networks_of_a_hub_that_is_down_are_none(hub, tmp_path):
+    config, _ = read_config(TINY)
+    save_model(tmp_path / "m", config, {}, load_generator(TINY), Discriminator(config))
+    hub.add("ann/whole", tmp_path / "m")
+    model = stylegan.load("ann/whole")
+    hub.fail("HEAD", ".", 503, times=99)
+    assert not model.has_discriminator
+    hub.faults.clear()
+    assert model.has_discriminator
 
 
 def test_folders_come_first_and_may_be_held_to_a_revision(hub, tmp_path, monkeypatch):

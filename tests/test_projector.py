@@ -9,6 +9,7 @@ from golden_io import GOLDEN, Golden, assert_close
 from PIL import Image
 
 from stylegan import projector
+from stylegan.checkpoint import DISCRIMINATOR
 from stylegan.config import NetworkConfig, UserError
 from stylegan.model import Model
 from stylegan.networks.discriminators import Discriminator
@@ -39,7 +40,7 @@ def tiny(config):
         c = torch.eye(config.c_dim)[torch.arange(1000) % config.c_dim] if config.c_dim else None
         generator.mapping.w_avg.copy_(generator.mapping(z, c).mean(0))
     model = Model("tiny", "0123456789", generator.eval().requires_grad_(False))
-    model._others["discriminator"] = Discriminator(config).eval().requires_grad_(False)
+    model._others[DISCRIMINATOR] = Discriminator(config).eval().requires_grad_(False)
     return model
 
 

@@ -19,7 +19,7 @@ from training_data import NETWORK, tiny, write_pictures
 import stylegan
 from stylegan import publish as module
 from stylegan.card import Answers, is_edited
-from stylegan.checkpoint import save_model
+from stylegan.checkpoint import ENCODER_STATE, save_model
 from stylegan.config import UserError
 from stylegan.networks.synthesis_v2 import Generator
 from stylegan.publish import PublishConfig, publish, saved_answers
@@ -232,10 +232,11 @@ def test_a_model_folder_without_a_run(hub, tmp_path):
     shutil.copytree(TINY, tmp_path / "m")
     (tmp_path / "m" / "model.pkl").write_text("x")
     (tmp_path / "m" / ".DS_Store").write_text("x")
+    (tmp_path / "m" / ENCODER_STATE).write_bytes(b"x")
     said, done = call(tmp_path / "m", tag="v1")
     repo = hub.repos["model", "ann/discs"]
     assert "left out: model.pkl" in said
-    assert not {"model.pkl", ".DS_Store", "card.json"} & set(repo.head())
+    assert not {"model.pkl", ".DS_Store", "card.json", ENCODER_STATE} & set(repo.head())
     assert repo.tags == {"v1": done.commit}
     assert "It was not measured." in card(repo.head())[1]
     assert "directions.safetensors" in repo.head()

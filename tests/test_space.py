@@ -9,6 +9,7 @@ from types import ModuleType
 import gradio
 import numpy as np
 import pytest
+import torch
 import yaml
 from gradio_client import Client
 from hub_server import variables
@@ -16,6 +17,7 @@ from PIL import Image
 
 import stylegan
 from stylegan import publish as module
+from stylegan.attachment import Attachment
 from stylegan.card import Answers
 from stylegan.config import NetworkConfig, UserError
 from stylegan.model import Model
@@ -259,6 +261,13 @@ def test_pictures_are_drawn_where_the_gpu_is_lent(tmp_path, monkeypatch, model):
     lending = session.first
     for recipe in (Recipe(seed=3, c=1, psi=0.5), Recipe(seed=4, noise=5)):
         assert np.array_equal(lending.render(recipe), model.render(recipe))
+    maps = [torch.randn(r, r) for r in model.generator.synthesis.noise_shapes]
+    name = "b4.conv1.bias"
+    tuning = {name: torch.ones_like(model.generator.synthesis.get_parameter(name))}
+    for attachment in (Attachment(maps), Attachment(maps, tuning)):
+        recipe = Recipe(seed=3, x=attachment.key)
+        lent, here = (m.carrying(attachment).render(recipe) for m in (lending, model))
+        assert np.array_equal(lent, here) and not np.array_equal(here, model.render(Recipe(seed=3)))
     assert not zerogpu._lent, "nothing of it stays in this process"
 
 

@@ -288,7 +288,7 @@ def test_without_a_picture_there_is_nothing_to_find(tab):
         ({"start": "seed", "seed": -1}, 'seed "-1" is not a whole number'),
         ({"start": "encoder"}, "has no encoder"),
         ({"look": "/etc/passwd"}, "compared by auto, disc, pixels"),
-        ({"look": "disc"}, "does not exist"),
+        ({"look": "disc"}, "has no discriminator"),
         ({"c": 3}, 'c "3" is not a whole number from 0 to 2'),
     ],
 )

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from stylegan import chance
 from stylegan.checkpoint import (
     DISCRIMINATOR,
+    ENCODER_STATE,
     CheckpointError,
     load_discriminator,
     load_generator,
@@ -45,7 +46,7 @@ from .run import locked
 from .state import load_moments, moments
 from .step import fast_precision
 
-STATE, LOCK = "encoder-state.safetensors", ".encoder-lock"
+LOCK = ".encoder-lock"
 SAVE_MINUTES = 5.0
 SAY_NIMG = 1000  # a line of progress after so many pictures
 STATS_SAMPLES = 10_000  # of w, for its mean and deviation
@@ -254,11 +255,11 @@ class EncoderTrainer:
         weights = {f"encoder.{k}": v for k, v in self.encoder.state_dict().items()}
         adam = {f"adam.{k}": v for k, v in moments(self.adam, self.encoder).items()}
         notes = {"nimg": str(self.nimg), "generator": revision(self.folder)}
-        save_tensors(self.folder / STATE, weights | adam, notes)
+        save_tensors(self.folder / ENCODER_STATE, weights | adam, notes)
 
     def load(self) -> None:
         """Go on from a saved state, if there is one for this generator."""
-        path = self.folder / STATE
+        path = self.folder / ENCODER_STATE
         if not path.is_file():
             return
         notes = read_metadata(path)
