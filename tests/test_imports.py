@@ -17,7 +17,8 @@ ROWS = """
 config atomic chance containers distributed extras fetch video
 networks
 pictures data prepare doctor checkpoint latents query recipe walk mix shelf links stamp features
-model sheet distances evaluate attributes judges directions finding projector publish importers exporters
+model sheet distances evaluate attributes judges directions finding projector publish
+importers exporters
 """
 ALL = ROWS.split()
 DRAWING = [name for name in ALL if name != "importers"]
