@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from gradio.utils import get_function_description
 
 from stylegan.tabs.page import appearance, build
 from stylegan.tabs.session import Session
@@ -20,6 +21,15 @@ def test_only_what_is_meant_to_be_is_public(page):
     public = [fn for fn in page.fns.values() if fn.api_visibility == "public"]
     names = [fn.api_name for fn in public if fn.api_name]
     assert names == ["seeds", "interpolate", "mix", "edit", "project"]
+
+
+def test_what_machines_read_of_endpoints_is_whole(page):
+    """gradio takes the first line alone of what is said of an argument."""
+    for fn in page.fns.values():
+        if fn.api_visibility == "public" and fn.api_name:
+            words, arguments, returned = get_function_description(fn.fn)
+            assert arguments and returned
+            assert all(text.rstrip().endswith(".") for text in (words, *arguments.values()))
 
 
 def test_names_are_text(page):

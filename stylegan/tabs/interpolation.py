@@ -601,8 +601,7 @@ def add_endpoint(session: Session) -> None:
         """Draw the clip of a walk from picture to picture, or its film strip.
 
         Args:
-            query: A walk as a query string, such as "t=walk&seed=200,1000,200&frames=60", or a
-                whole share link.
+            query: A link to a walk or its query, as "t=walk&seed=200,1000,200&frames=60".
             format: mp4, webm or gif for the clip; png for its film strip.
 
         Returns:

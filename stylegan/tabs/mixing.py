@@ -503,9 +503,7 @@ def add_endpoint(session: Session) -> None:
         """Draw a table of mixed styles: each row's picture with some layers of each column's.
 
         Args:
-            query: A table as a query string, such as "t=mix&row=1-3&col=4-6&layers=0-3", or a
-                whole share link. row and col are seeds, layers are rows of ws; psi, cut, c and
-                noise mean what they mean in a recipe.
+            query: A link to a table or its query, as "t=mix&row=1-3&col=4-6&layers=0-3".
 
         Returns:
             A PNG file with labels, and with the table's recipe inside.
