@@ -702,17 +702,14 @@ def add_endpoint(session: Session) -> None:
         """Find the latent that draws a picture. Streams what is found so far, and how far it is.
 
         Args:
-            query: A recipe as a query string: its model m and class c, and the seed to begin at.
-                Empty takes the first model, and begins at the encoder's guess or the average.
+            query: A recipe, whose model m, class c and seed it begins at; or nothing.
             picture: The picture to be found. It becomes a square, cut at its longer ends.
             space: w+ (every row of its own: closer) or w (one latent for all rows).
             steps: Steps at most, 10 to 1000; it ends sooner where nothing improves any more.
-            tune: Whether the generator is tuned to the picture afterwards. The change travels in
-                the PNG.
+            tune: Whether the generator is tuned to the picture, which travels in the PNG.
             noise: Whether noise maps are found, too. They travel in the PNG.
             method: default, or paper for the projector of StyleGAN2.
-            distance: What pictures are compared by: auto, disc (the model's discriminator), pixels,
-                or vgg where its weights have been fetched.
+            distance: What it compares by: auto, disc (the discriminator), pixels or fetched vgg.
 
         Returns:
             A PNG file with the recipe inside; and how far it is: stage, step, steps, distance, and
