@@ -29,7 +29,8 @@ def server(tmp_path_factory):
         channel_max=16,
     )
     save_model(folder / "grey-32", config, {}, Generator(config))
-    with running(folder, "--model", str(TINY), "--model", str(folder / "grey-32")) as server:
+    models = ("--model", str(TINY), "--model", str(folder / "grey-32"))
+    with running(folder, *models, "--max-frames", "14400") as server:
         yield server
 
 

@@ -33,7 +33,8 @@ KEYS = "#sg-keys li"
 TEXT = "#sg-keyframes textarea"
 RANGE = "#sg-at input[type=range]"
 WALK = "/?t=walk&seed=5-7&frames=8&fps=10"
-LONG = "/?t=walk&seed=1-32&frames=900&grid=4x4&loop=1"  # takes longer than anybody here waits
+FRAMES = 14_400  # of the longest clip that the server of these tests makes
+LONG = f"/?t=walk&seed=1-64&frames={FRAMES // 4}&grid=4x4&loop=1"  # nobody here waits so long
 PER = "#sg-per input"
 
 
@@ -306,25 +307,25 @@ def files_under(server) -> set[str]:
 
 def test_a_clip_is_cancelled_and_leaves_nothing(visit, server):
     before = files_under(server)
-    page = opened(visit, LONG.replace("1-32", "31-62"))
+    page = opened(visit, LONG.replace("1-64", "31-94"))
     make(page, "WebM")
-    told(page, " of 1800 frames")
+    told(page, f" of {FRAMES} frames")
     page.get_by_role("button", name="Cancel", exact=True).click()
     told(page, "Cancelled; nothing was kept.")
     page.locator("#sg-unit").get_by_label("frames").check()
     fill(page, PER, "2", "frames=2&loop=1&grid=4x4")
     make(page, "WebM")
     page.locator("#sg-make figure a").wait_for()
-    assert page.inner_text("#sg-make figcaption").startswith("4 frames")
+    assert page.inner_text("#sg-make figcaption").startswith("8 frames")
     left = {name for name in files_under(server) - before if "31-32-33" in name}
     assert len(left) == 1, "the short one alone"
 
 
 def test_a_clip_that_is_too_long_is_refused_in_words(visit):
-    page = opened(visit, "/?t=walk&seed=1-3&frames=1000")
-    assert "A clip has at most 1800 frames here" in page.inner_text(".sg-said >> visible=true")
+    page = opened(visit, f"/?t=walk&seed=1-5&frames={FRAMES // 4}&loop=1")
+    assert f"A clip has at most {FRAMES} frames here" in page.inner_text(".sg-said >> visible=true")
     make(page, "MP4")
-    told(page, "the walk has 2001 frames, and clips have at most 1800 here")
+    told(page, f"the walk has {FRAMES // 4 * 5} frames, and clips have at most {FRAMES} here")
 
 
 # Several visitors
@@ -333,7 +334,7 @@ def test_a_clip_that_is_too_long_is_refused_in_words(visit):
 def test_a_long_clip_lets_others_play_and_tells_their_place(visit, tmp_path):
     ann, bob = opened(visit, LONG), visit("/?seed=20&n=4")
     make(ann, "MP4")
-    told(ann, " of 1800 frames")
+    told(ann, f" of {FRAMES} frames")
     fill(bob, "#sg-seed input", "21", "seed=21&n=4")
     assert same(shown(bob), MODEL.render(Recipe(seed=21)))
     bob.get_by_role("tab", name="Interpolation").click()
