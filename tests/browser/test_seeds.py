@@ -348,6 +348,6 @@ def test_the_frame_of_a_space_is_told(chromium, server):
     )
     page.goto("https://huggingface.co/spaces/somebody/something")
     page.wait_for_function("told.some((data) => data.queryString?.endsWith('&seed=7&n=2'))")
-    query = page.evaluate("told.find((data) => data.queryString).queryString")
+    query = page.evaluate("told.findLast((data) => data.queryString).queryString")
     assert query == MODEL.stamped(Recipe(seed=7, n=2)).to_query()
     context.close()
