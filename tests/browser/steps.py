@@ -52,6 +52,12 @@ def address_of(page: Page, text: str) -> None:
     page.wait_for_function(ADDRESS_ENDS, arg=text)
 
 
+def full_address(page: Page) -> str:
+    """The whole address, once the page has named its model in it."""
+    page.wait_for_function("location.search.includes('m=')")
+    return page.url
+
+
 def unfold(page: Page, box: str, words: str = "Finer controls") -> None:
     """Open the accordion in which a box is, and wait until it is there to be used."""
     if not page.locator(box).is_visible():

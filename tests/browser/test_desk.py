@@ -14,6 +14,7 @@ from stylegan.stamp import read_png, read_recipe
 from stylegan.walk import Walk
 from tests.app_server import TINY
 from tests.browser.steps import (
+    ADDRESS_ENDS,
     CAPTION,
     MODEL,
     PICTURE,
@@ -226,8 +227,8 @@ def test_a_zip_and_a_sheet_are_dropped_elsewhere(visit, tmp_path):
 def test_undo_redo_and_history(visit):
     page = visit("/?seed=20&n=2")
     fill(page, "#sg-seed input", "21", "seed=21&n=2")
-    page.click(".sg-cells.row-only button:nth-child(3)")
-    address_of(page, "seed=21&psi=0&n=2")
+    third = ".sg-cells.row-only button:nth-child(3)"
+    until(page, lambda: page.click(third), ADDRESS_ENDS, "seed=21&psi=0&n=2")
     page.get_by_role("tab", name="Mixing").click()
     page.wait_for_function("location.search.includes('t=mix')")
     table = page.url

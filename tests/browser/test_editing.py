@@ -16,6 +16,7 @@ from tests.browser.steps import (
     address_of,
     drop,
     fill,
+    full_address,
     pixels,
     said,
     saved,
@@ -43,7 +44,7 @@ def slider(direction: str, part: str = ".sg-strength") -> str:
 
 def recipe(page) -> Recipe:
     """What the address says; it names the model with its revision."""
-    found = Recipe.from_query(page.url)
+    found = Recipe.from_query(full_address(page))
     assert found.m == MODEL.id and found.t == "edit"
     return found
 
@@ -381,7 +382,7 @@ def test_pictures_of_other_tabs_are_marked_and_edited(visit):
 
 def test_a_saved_picture_dropped_elsewhere_brings_back_the_sliders(visit, tmp_path):
     page = opened(visit)
-    address = page.url
+    address = full_address(page)
     path = saved(page, "Download", tmp_path)
     assert read_png(path) == address.partition("?")[2]
     elsewhere = visit("/")

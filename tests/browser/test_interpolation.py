@@ -20,6 +20,7 @@ from tests.browser.steps import (
     address_of,
     drop,
     fill,
+    full_address,
     pixels,
     said,
     saved,
@@ -40,7 +41,7 @@ PER = "#sg-per input"
 
 def walk(page) -> Walk:
     """What the address says; it names the model with its revision."""
-    found = Walk.from_query(page.url)
+    found = Walk.from_query(full_address(page))
     assert found.m == MODEL.id
     return found
 
@@ -269,7 +270,7 @@ def test_a_clip_is_made_and_dropped_elsewhere_restores_its_walk(visit, tmp_path,
 
     elsewhere = visit("/")
     drop(elsewhere, path.name, path.read_bytes())
-    address_of(elsewhere, page.url.split("?")[1])
+    address_of(elsewhere, full_address(page).split("?")[1])
     drawn(elsewhere)
     assert elsewhere.input_value(TEXT) == "5,6"
     assert elsewhere.get_by_role("tab", name="Interpolation").get_attribute("aria-selected")

@@ -19,6 +19,7 @@ from tests.browser.steps import (
     address_of,
     drop,
     fill,
+    full_address,
     pixels,
     said,
     saved,
@@ -36,7 +37,7 @@ BAND = ".sg-bands button"
 
 def table(page) -> Mix:
     """What the address says; it names the model with its revision."""
-    found = Mix.from_query(page.url)
+    found = Mix.from_query(full_address(page))
     assert found.m == MODEL.id
     return found
 
@@ -264,12 +265,12 @@ def test_a_phone(visit):
 def test_a_table_is_saved_and_dropped_elsewhere(visit, tmp_path):
     page = opened(visit, f"/?t=mix&m={MODEL.id}&{LINK}&psi=0.5&c=1")
     path = saved(page, "Download table", tmp_path)
-    assert read_recipe(path) == page.url.partition("?")[2]
+    assert read_recipe(path) == full_address(page).partition("?")[2]
     with Image.open(path) as image:
         assert image.width > 4 * 16 and image.height > 3 * 16
     elsewhere = visit("/")
     drop(elsewhere, path.name, path.read_bytes())
-    address_of(elsewhere, page.url.partition("?")[2])
+    address_of(elsewhere, full_address(page).partition("?")[2])
     filled(elsewhere, table(page))
     assert (elsewhere.input_value(ROWS), elsewhere.input_value(COLS)) == ("1,2", "6-8")
 
@@ -286,7 +287,7 @@ def test_a_saved_cell_opens_its_table_at_that_cell(visit, tmp_path):
     page.wait_for_selector("text=Copied")
     link = page.evaluate("navigator.clipboard.readText()")
     assert Recipe.from_query(link) == mix.cell(1, 0)
-    address = page.url.partition("?")[2]
+    address = full_address(page).partition("?")[2]
     page.get_by_role("button", name="Copy table link").click()
     text = "text => navigator.clipboard.readText().then((found) => found.endsWith(text))"
     page.wait_for_function(text, arg=address)

@@ -16,6 +16,7 @@ from tests.browser.steps import (
     address_of,
     drop,
     fill,
+    full_address,
     pixels,
     said,
     saved,
@@ -32,7 +33,7 @@ FULL = "psi=0.3&cut=4&c=2&noise=11&n=4"  # a value for every control
 
 def recipe(page) -> Recipe:
     """What the address says; it names the model with its revision."""
-    found = Recipe.from_query(page.url)
+    found = Recipe.from_query(full_address(page))
     assert found.m is not None
     return found
 
@@ -131,7 +132,7 @@ def test_choosing_a_picture_and_copying_its_link(visit):
     assert page.inner_text(f"{GRID} button:nth-child(1)") == "20", "the others stay"
     page.get_by_role("button", name="Copy link").click()
     page.wait_for_selector("text=Copied")
-    assert page.evaluate("navigator.clipboard.readText()") == page.url
+    assert page.evaluate("navigator.clipboard.readText()") == full_address(page)
 
 
 def test_the_controls_move_the_picture_and_the_address(visit):
@@ -347,6 +348,6 @@ def test_the_frame_of_a_space_is_told(chromium, server):
     )
     page.goto("https://huggingface.co/spaces/somebody/something")
     page.wait_for_function("told.some((data) => data.queryString?.endsWith('&seed=7&n=2'))")
-    query = page.evaluate("told.find((data) => data.queryString).queryString")
+    query = page.evaluate("told.findLast((data) => data.queryString).queryString")
     assert query == MODEL.stamped(Recipe(seed=7, n=2)).to_query()
     context.close()
