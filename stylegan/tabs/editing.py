@@ -19,7 +19,7 @@ from stylegan.query import read_rows
 from stylegan.recipe import Edit, Recipe, RecipeError
 from stylegan.tabs.known import Found, Known, edited
 from stylegan.tabs.link import Opened, ShareRow, Value
-from stylegan.tabs.look import HIGH_PSI, LOW_PSI, PSI_INFO
+from stylegan.tabs.look import Look
 from stylegan.tabs.marking import Arrived, Marking
 from stylegan.tabs.parts import (
     CRISP_BELOW_PX,
@@ -111,19 +111,8 @@ class EditingTab:
             self.dice = gr.Button(
                 "⚄ Another seed", variant="primary", size="md", elem_id="sg-edit-dice"
             )
-        self.psi = gr.Slider(
-            LOW_PSI,
-            HIGH_PSI,
-            value=1,
-            step=0.01,
-            label="Truncation ψ",
-            info=PSI_INFO,
-            elem_id="sg-edit-psi",
-            buttons=[],
-        )
-        self.c = gr.Slider(
-            0, 1, step=1, label="Class", visible=False, elem_id="sg-edit-c", buttons=[]
-        )
+        self.look = Look("sg-edit")
+        self.psi, self.c = self.look.psi, self.look.c
 
     def _connect(self) -> None:
         quiet = {
@@ -250,15 +239,11 @@ class EditingTab:
         return start, edits
 
     def _set_controls(self, start: Recipe, edits: Sequence[Edit], model: Model) -> Updates:
-        psi = start.psi
         known = self.found.known(model)
         return {
             self.model: model_value(self.session, model),
             self.seed: start.seed if start.w is None else None,
-            self.psi: gr.Slider(minimum=min(LOW_PSI, psi), maximum=max(HIGH_PSI, psi), value=psi),
-            self.c: gr.Slider(
-                maximum=max(1, model.c_dim - 1), value=start.c, visible=model.c_dim > 1
-            ),
+            **self.look.set_main(start, model),
             self.sliders: {
                 "model": model.id,
                 "sides": [layer_side(model.config, row) for row in range(model.num_ws)],

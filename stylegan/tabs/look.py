@@ -83,18 +83,24 @@ class Look:
             "noise": values[self.noise_seed] if noise == "number" else noise,
         }
 
-    def set(self, value: Recipe | Walk | Mix, model: Model) -> Updates:
-        """Outputs that set every control to what a value says."""
-        rows, psi = model.num_ws, value.psi
-        number = isinstance(value.noise, int)
+    def set_main(self, value: Recipe | Walk | Mix, model: Model) -> Updates:
+        """Outputs that set psi and class to what a value says."""
+        psi = value.psi
         return {
             self.psi: gr.Slider(minimum=min(LOW_PSI, psi), maximum=max(HIGH_PSI, psi), value=psi),
-            self.cut: gr.Slider(maximum=rows, value=rows if value.cut is None else value.cut),
-            self.noise: "number" if number else value.noise,
-            self.noise_seed: gr.Number(value=value.noise if number else 0, visible=number),
             self.c: gr.Slider(
                 maximum=max(1, model.c_dim - 1), value=value.c, visible=model.c_dim > 1
             ),
+        }
+
+    def set(self, value: Recipe | Walk | Mix, model: Model) -> Updates:
+        """Outputs that set every control to what a value says."""
+        rows, number = model.num_ws, isinstance(value.noise, int)
+        return {
+            **self.set_main(value, model),
+            self.cut: gr.Slider(maximum=rows, value=rows if value.cut is None else value.cut),
+            self.noise: "number" if number else value.noise,
+            self.noise_seed: gr.Number(value=value.noise if number else 0, visible=number),
             self.further: gr.Accordion(open=value.cut is not None or value.noise != "const"),
         }
 

@@ -92,7 +92,7 @@ def drawn(page) -> None:
 def pytest_collection_modifyitems(items):
     """A walk that fails is walked twice more; pytest counts it as rerun, so that it can be seen.
 
-    gradio drops a click on what it is just replacing, which a busy machine makes likely.
+    On a busy machine a click can fall on what the page is just replacing.
     """
     for item in items:
         if Path(__file__).parent in item.path.parents:
