@@ -36,9 +36,9 @@ import torch
 from PIL import Image
 
 from benchmarks.train_step import BATCH, CYCLE, Step, noise_pictures
-from stylegan.config import preset
 from stylegan.data import Pictures, batches
 from stylegan.parallel import cores
+from stylegan.presets import preset
 
 COLUMNS = {
     "resolution": "px",

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stylegan.config import NetworkConfig
 from stylegan.model import find_device
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 
 SIZES = ((64, 4096, 128), (256, 16384, 512), (1024, 32768, 512))
 BATCHES = (1, 8)

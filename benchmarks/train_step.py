@@ -23,9 +23,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
-from stylegan.config import NetworkConfig, TrainConfig, preset
+from stylegan.config import NetworkConfig, TrainConfig
 from stylegan.data import Pictures
 from stylegan.model import find_device
+from stylegan.presets import preset
 from stylegan.training.step import DTYPES, Chance, Trainer
 
 SIZES = {"small": ("tiny", 4096, 128), "large": ("auto", 16384, 512)}

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from stylegan.atomic import replacing_file, replacing_folder
 from stylegan.config import ConfigError, NetworkConfig, UserError, from_dict
 from stylegan.fetch import HubError, HubId, Snapshot
-from stylegan.networks.discriminators import Discriminator
+from stylegan.networks.discriminators import AnyDiscriminator, discriminator_of
 from stylegan.networks.encoder import Encoder, EncoderConfig
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 
 FORMAT = 1
 CONFIG, GENERATOR, DISCRIMINATOR, ENCODER, DIRECTIONS = (
@@ -378,9 +378,9 @@ def load_generator(folder: str | Path, device: str | torch.device = "cpu") -> Ge
     return _load_network(Generator, folder, GENERATOR, device)
 
 
-def load_discriminator(folder: str | Path, device: str | torch.device = "cpu") -> Discriminator:
+def load_discriminator(folder: str | Path, device: str | torch.device = "cpu") -> AnyDiscriminator:
     """The discriminator of a model folder, in eval mode and without gradients."""
-    return _load_network(Discriminator, folder, DISCRIMINATOR, device)
+    return _load_network(discriminator_of, folder, DISCRIMINATOR, device)
 
 
 def save_encoder(folder: str | Path, encoder: Encoder) -> None:
@@ -425,23 +425,26 @@ def revision(folder: str | Path) -> str:
 
 
 def _load_network(
-    cls: type, folder: str | Path, name: str, device: str | torch.device
+    build: Callable[[NetworkConfig], nn.Module],
+    folder: str | Path,
+    name: str,
+    device: str | torch.device,
 ) -> nn.Module:
     path = _folder(folder) / name
     config, _ = read_config(folder)
     shapes = tensor_shapes(path)
-    if sum(map(math.prod, shapes.values())) < _least_weights(cls, config):
+    if sum(map(math.prod, shapes.values())) < _least_weights(build, config):
         with torch.device("meta"):  # says what differs and allocates nothing, but is slow to load
-            _compare(_shapes(cls(config).state_dict()), shapes, str(path))
+            _compare(_shapes(build(config).state_dict()), shapes, str(path))
     with torch.random.fork_rng(devices=[]):  # first weights are drawn, and then overwritten
-        module = cls(config)
+        module = build(config)
     load_strict(module, load_tensors(path), str(path))
     return module.to(device).eval().requires_grad_(False)
 
 
-def _least_weights(cls: type, config: NetworkConfig) -> int:
+def _least_weights(build: Callable[[NetworkConfig], nn.Module], config: NetworkConfig) -> int:
     """Numbers that such a network holds at least: one 3x3 convolution a block, and the mapping."""
-    mapping = (config.mapping_layers - 1) * config.w_dim**2 if cls is Generator else 0
+    mapping = (config.mapping_layers - 1) * config.w_dim**2 if build is Generator else 0
     return mapping + sum(9 * config.channels_at(r) ** 2 for r in config.resolutions)
 
 

@@ -1,16 +1,20 @@
-"""Settings as frozen dataclasses: the only home of a default, and the table of presets."""
+"""Settings as frozen dataclasses: the only home of a default."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_type_hints
 
-Architecture = Literal["skip", "resnet", "orig"]
+Style = Literal["demodulated", "adain", "adain-rosinality"]
+Architecture = Literal["skip", "resnet", "orig", "growing"]
+DArchitecture = Literal["skip", "resnet", "orig", "growing", "growing-plain"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
 MIN_RESOLUTION, MAX_RESOLUTION = 8, 1024
+V1_CUT = 8
+MAX_BATCH = 65536
+POLICY = ("color", "translation", "cutout")
 
 
 class UserError(ValueError):
@@ -43,8 +47,11 @@ class NetworkConfig:
     """Most feature maps in any layer."""
     architecture: Architecture = "skip"
     """How the generator's blocks reach the picture."""
-    d_architecture: Architecture = "resnet"
+    d_architecture: DArchitecture = "resnet"
     """How the picture reaches the discriminator's blocks."""
+    style: Style = "demodulated"
+    """How w acts on a layer: scaled and demodulated filters (StyleGAN2), or adaptive instance
+    normalisation (StyleGAN), also in the order of the layers of rosinality's program."""
     mbstd_group: int = 4
     """Pictures in a group of the minibatch standard deviation."""
     conv_clamp: float | None = None
@@ -73,6 +80,23 @@ class NetworkConfig:
                 raise ConfigError(f"{name} {value} is outside {low} to {high}")
         if self.conv_clamp is not None and not self.conv_clamp > 0:
             raise ConfigError(f"conv_clamp {self.conv_clamp} is not a positive number")
+        if (self.architecture == "growing") != self.d_architecture.startswith("growing"):
+            raise ConfigError(
+                f"architecture {self.architecture} and d_architecture {self.d_architecture}: "
+                "a growing generator needs a growing discriminator, and no other does"
+            )
+        if self.style != "demodulated" and self.architecture != "growing":
+            raise ConfigError(f"style {self.style} needs architecture growing")
+
+    @property
+    def grows(self) -> bool:
+        """Whether training begins with small pictures (StyleGAN, configs A to D)."""
+        return self.architecture == "growing"
+
+    @property
+    def usual_cut(self) -> int | None:
+        """How many first rows are customarily truncated; none for all (StyleGAN, appendix B)."""
+        return min(V1_CUT, self.num_ws) if self.style != "demodulated" else None
 
     @property
     def num_ws(self) -> int:
@@ -127,6 +151,49 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True)
+class GrowthConfig:
+    """How pictures grow in training (StyleGAN, configs A to D); unread where they do not."""
+
+    start: int = 8
+    """Side of the first pictures."""
+    hold_kimg: float = 600.0
+    """Thousand images for each resolution on its own."""
+    fade_kimg: float = 600.0
+    """Thousand images in which the next resolution fades in."""
+    batches: str = ""
+    """Pictures of one step by resolution, as 8:128,64:32; --batch elsewhere."""
+    lrs: str = ""
+    """Learning rate by resolution, as 128:0.0015; --lr elsewhere."""
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        if self.start & (self.start - 1) or not 4 <= self.start <= MAX_RESOLUTION:
+            raise ConfigError(f"start {self.start} is not a power of two from 4 to 1024")
+        for name, least in (("hold_kimg", 0), ("fade_kimg", 0)):
+            if not least <= getattr(self, name) <= 1e6:
+                raise ConfigError(f"{name} {getattr(self, name)} is outside {least} to 1e6")
+        if not self.hold_kimg + self.fade_kimg > 0:
+            raise ConfigError("hold_kimg and fade_kimg are both 0, so that nothing could grow")
+        for resolution, batch in by_resolution("batches", self.batches, int).items():
+            if not 1 <= batch <= MAX_BATCH:
+                raise ConfigError(f"batches: {batch} at {resolution} is outside 1 to {MAX_BATCH}")
+        for resolution, lr in by_resolution("lrs", self.lrs, float).items():
+            if not 0 < lr <= 1:
+                raise ConfigError(f"lrs: {lr} at {resolution} is outside 0 to 1")
+
+
+def by_resolution(name: str, text: str, kind: type) -> dict[int, Any]:
+    """The numbers of a setting such as 8:128,64:32."""
+    try:
+        pairs = [part.split(":") for part in text.split(",") if part.strip()]
+        return {int(resolution): kind(value) for resolution, value in pairs}
+    except ValueError:
+        raise ConfigError(
+            f"{name} {text!r} is not resolutions and numbers, such as 8:128,64:32"
+        ) from None
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """All that decides what a run becomes; a run is continued only with the same."""
 
@@ -145,8 +212,12 @@ class TrainConfig:
     """Pictures computed at once, to save memory; decides nothing but speed. All, if not given."""
     lr: float = 0.0025
     """Learning rate of both networks."""
+    loss: Literal["logistic", "wgan-gp"] = "logistic"
+    """Non-saturating logistic loss with R1, or Wasserstein distance with gradient penalty."""
     gamma: float = 1.0
-    """Weight of R1."""
+    """Weight of R1, or of the gradient penalty."""
+    drift: float = 0.001
+    """Weight that holds the scores of reals near 0, with wgan-gp."""
     pl_weight: float = 2.0
     """Weight of the path length penalty, 0 for none."""
     pl_batch_shrink: int = 2
@@ -154,19 +225,21 @@ class TrainConfig:
     style_mixing: float = 0.9
     """Share of fakes made from two latents."""
     g_reg_interval: int = 4
-    """Steps from one path length penalty to the next."""
+    """Steps from one path length penalty to the next, 0 for one within every step of G."""
     d_reg_interval: int = 16
-    """Steps from one R1 penalty to the next."""
+    """Steps from one penalty of D's gradient to the next, 0 for one within every step of D."""
     ema_kimg: float = 10.0
     """Half-life of the averaged generator, in thousand images."""
     ema_ramp: float | None = 0.05
     """The half-life is at most this share of the images seen; none for no limit."""
     mirror: bool = False
     """Show every picture flipped left to right as well."""
-    aug: Literal["ada", "fixed", "none"] = "ada"
-    """Augmentation with adaptive probability, with a fixed one, or none."""
+    aug: Literal["ada", "fixed", "diffaugment", "none"] = "ada"
+    """Augmentation with adaptive probability, with a fixed one, DiffAugment, or none."""
     augpipe: str = "bgc"
     """Which augmentations: blit, geom, color, filter, noise, cutout, bg, bgc ... bgcfnc."""
+    policy: str = ",".join(POLICY)
+    """What diffaugment does: color, translation, cutout, or some of them."""
     p: float = 0.0
     """Probability of each augmentation: where ada starts, or what is fixed."""
     target: float = 0.6
@@ -191,19 +264,21 @@ class TrainConfig:
     """Stop after so many minutes of this call."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    growth: GrowthConfig = field(default_factory=GrowthConfig)
 
     def __post_init__(self) -> None:
         _check_types(self)
         for name, low, high in (
             ("seed", 0, 2**32 - 1),
-            ("batch", 1, 65536),
+            ("batch", 1, MAX_BATCH),
             ("lr", 1e-12, 1),
             ("gamma", 0, 1e6),
+            ("drift", 0, 1e6),
             ("pl_weight", 0, 1e6),
             ("pl_batch_shrink", 1, 1024),
             ("style_mixing", 0, 1),
-            ("g_reg_interval", 1, 1 << 20),
-            ("d_reg_interval", 1, 1 << 20),
+            ("g_reg_interval", 0, 1 << 20),
+            ("d_reg_interval", 0, 1 << 20),
             ("ema_kimg", 0, 1e6),
             ("p", 0, 1e3),
             ("target", -1, 1),
@@ -219,7 +294,21 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} {value} is not a positive number")
+        if self.aug == "fixed" and not self.p:
+            raise ConfigError("aug fixed needs a p")
+        if unknown := sorted(set(self.policy_names) - set(POLICY)):
+            raise ConfigError(f"policy {unknown[0]!r} is not one of {', '.join(POLICY)}")
+        if self.network.grows and self.growth.start > self.network.resolution:
+            raise ConfigError(
+                f"growth.start {self.growth.start} is above the resolution, which is "
+                f"{self.network.resolution}"
+            )
         self._check_batches()
+
+    @property
+    def policy_names(self) -> list[str]:
+        """The parts of the policy, one by one."""
+        return [name.strip() for name in self.policy.split(",") if name.strip()]
 
     @property
     def metric_names(self) -> list[str]:
@@ -231,6 +320,12 @@ class TrainConfig:
         group = min(self.network.mbstd_group, self.batch)
         if self.batch % group:
             raise ConfigError(f"batch {self.batch} is not a multiple of the mbstd group {group}")
+        grown = by_resolution("batches", self.growth.batches, int) if self.network.grows else {}
+        for resolution, batch in grown.items():
+            if batch % min(self.network.mbstd_group, batch):
+                raise ConfigError(
+                    f"batches: {batch} at {resolution} is not a multiple of the mbstd group {group}"
+                )
         micro = self.micro_batch
         if micro is not None and (micro < 1 or self.batch % micro or micro % group):
             raise ConfigError(
@@ -241,58 +336,6 @@ class TrainConfig:
 
 NOT_SETTINGS = ("kimg", "minutes", "device", "snap", "metrics", "micro_batch", "data")
 """Fields that a run may be continued with another value of; data is compared by its content."""
-
-
-def _auto(resolution: int, gpus: int) -> dict[str, Any]:
-    """The rules of `auto` (StyleGAN2-ADA's own): as resolution and number of GPUs ask."""
-    batch = max(min(gpus * min(4096 // resolution, 32), 64), gpus)
-    return {
-        "batch": batch,
-        "lr": 0.002 if resolution >= 1024 else 0.0025,
-        "gamma": 0.0002 * resolution**2 / batch,
-        "ema_kimg": batch * 10 / 32,
-        "kimg": 25000.0,
-        "precision": "bfloat16",
-        "network": {
-            "mbstd_group": min(batch // gpus, 4),
-            "channel_base": 32768 if resolution >= 512 else 16384,
-            "mapping_layers": 2,
-            "conv_clamp": 256.0,
-        },
-    }
-
-
-def _tiny(resolution: int, gpus: int) -> dict[str, Any]:
-    """For two CPU cores at 64x64, or to see that all works."""
-    batch = 16
-    return {
-        "batch": batch,
-        "gamma": 0.0002 * resolution**2 / batch,
-        "ema_kimg": batch * 10 / 32,
-        "precision": "bfloat16",
-        "network": {
-            "z_dim": 128,
-            "w_dim": 128,
-            "channel_base": max(4096, resolution),
-            "channel_max": 128,
-            "mapping_layers": 2,
-            "conv_clamp": 256.0,
-        },
-    }
-
-
-PRESETS: dict[str, Callable[[int, int], dict[str, Any]]] = {"auto": _auto, "tiny": _tiny}
-
-
-def preset(name: str, resolution: int, channels: int, c_dim: int, gpus: int = 1) -> TrainConfig:
-    """Settings of a preset for data of this size."""
-    if name not in PRESETS:
-        raise ConfigError(f"there is no preset {name!r}; there are: {', '.join(PRESETS)}")
-    values = PRESETS[name](resolution, gpus)
-    network = NetworkConfig(
-        resolution=resolution, channels=channels, c_dim=c_dim, **values.pop("network")
-    )
-    return TrainConfig(preset=name, network=network, **values)
 
 
 def _check_types(config: Any) -> None:

@@ -143,12 +143,12 @@ def style_layers(model: Model) -> list[list[FullyConnected]]:
     row = 0
     for side in model.config.resolutions:
         block = getattr(synthesis, f"b{side}")
-        convs = [block.conv1] if side == 4 else [block.conv0, block.conv1]
-        for conv in convs:
+        for conv in (block.conv0, block.conv1) if hasattr(block, "conv0") else (block.conv1,):
             rows[row].append(conv.affine)
             row += 1
-        if block.has_torgb:  # reads the row of the next block's first layer
-            rows[row].append(block.torgb.affine)
+        drawn = not model.config.grows or side == model.config.resolution
+        if drawn and hasattr(getattr(block, "torgb", None), "affine"):
+            rows[row].append(block.torgb.affine)  # reads the row of the next block's first layer
     return rows
 
 

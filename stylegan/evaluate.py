@@ -21,9 +21,9 @@ from stylegan.data import Pictures
 from stylegan.distances import swd_of_patches, swd_patches
 from stylegan.latents import MAX_SEED
 from stylegan.model import find_device
+from stylegan.networks.generator import Generator
 from stylegan.networks.mapping import broadcast
 from stylegan.networks.ops import to_uint8
-from stylegan.networks.synthesis_v2 import Generator
 
 METRICS_FILE = "metrics.json"
 SWD_MOST_PICTURES = 8192

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from stylegan.checkpoint import load_strict
 from stylegan.config import UserError
 from stylegan.fetch import cache_folder, fetch_file
-from stylegan.networks.discriminators import Discriminator
+from stylegan.networks.discriminators import AnyDiscriminator
 
 Features = Callable[[Tensor], Tensor]
 
@@ -34,7 +34,7 @@ def distance(a: Tensor, b: Tensor) -> Tensor:
 
 def find(
     name: str,
-    discriminator: Callable[[], Discriminator],
+    discriminator: Callable[[], AnyDiscriminator],
     device: torch.device | str = "cpu",
     say: Callable[[str], None] | None = None,
 ) -> Features:
@@ -78,7 +78,7 @@ class DiscFeatures:
 
     PIXELS = 5.0  # weight of the pixels, so that both parts are of one order
 
-    def __init__(self, discriminator: Discriminator, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, discriminator: AnyDiscriminator, dtype: torch.dtype = torch.float32) -> None:
         """`dtype` is what the highest resolutions compute in."""
         self.discriminator, self.dtype = discriminator, dtype
 
@@ -88,12 +88,7 @@ class DiscFeatures:
         return torch.cat([*seen, pyramid(img) * math.sqrt(self.PIXELS)], dim=1)
 
     def _blocks(self, img: Tensor) -> list[Tensor]:
-        x, taps = None, []
-        rest: Tensor | None = img.float().contiguous(memory_format=torch.channels_last)
-        for r in reversed(self.discriminator.config.resolutions[1:]):
-            x, rest = getattr(self.discriminator, f"b{r}")(x, rest, self.dtype)
-            taps.append(x.float())
-        return taps
+        return [x.float() for x, _ in self.discriminator.blocks(img, self.dtype)]
 
 
 # VGG16

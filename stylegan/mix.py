@@ -154,7 +154,8 @@ def bands(num_ws: int) -> dict[str, tuple[int, int]]:
 
 def layer_side(config: NetworkConfig, row: int) -> int:
     """Side in pixels of the layers that a row of ws acts on first."""
-    return min(config.resolution, 4 << (row + 1) // 2)
+    first = row if config.style != "demodulated" else row + 1  # StyleGAN's 4x4 takes two rows
+    return min(config.resolution, 4 << first // 2)
 
 
 def runs(layers: Iterable[int]) -> list[tuple[int, int]]:

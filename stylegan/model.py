@@ -33,11 +33,12 @@ from stylegan.checkpoint import (
 from stylegan.config import NetworkConfig, UserError
 from stylegan.latents import along, mix_rows, noise_maps, shift, z_from_seed
 from stylegan.mix import Mix
-from stylegan.networks.discriminators import Discriminator
+from stylegan.networks.discriminators import AnyDiscriminator
 from stylegan.networks.encoder import Encoder
+from stylegan.networks.generator import Generator
 from stylegan.networks.mapping import broadcast, truncate
 from stylegan.networks.ops import to_uint8
-from stylegan.networks.synthesis_v2 import Generator, Noise, Synthesis
+from stylegan.networks.synthesis_v2 import Noise, Synthesis
 from stylegan.recipe import Recipe, RecipeError, pack_latent, unpack_latent
 from stylegan.stamp import grid
 from stylegan.walk import Walk
@@ -73,7 +74,7 @@ class Model:
         self.synthesize: Callable[..., np.ndarray] = partial(synthesize, generator.synthesis)
         """Pictures of ws; may be replaced by what computes the same elsewhere."""
         self._lock = threading.Lock()
-        self._others: dict[str, Discriminator | Encoder] = {}
+        self._others: dict[str, AnyDiscriminator | Encoder] = {}
         self._attached = Attached(generator.synthesis)
         self._tracks = lru_cache(KEPT_WALKS)(self._find_tracks)  # asked for frame by frame
 
@@ -113,7 +114,7 @@ class Model:
         return max(1, min(MAX_BATCH, BATCH_PIXELS // self.config.resolution**2))
 
     @property
-    def discriminator(self) -> Discriminator:
+    def discriminator(self) -> AnyDiscriminator:
         """The folder's own, read when it is first asked for."""
         return self._other(DISCRIMINATOR, load_discriminator)
 

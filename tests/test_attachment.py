@@ -17,7 +17,7 @@ from stylegan.attachment import (
 from stylegan.config import NetworkConfig
 from stylegan.mix import Mix
 from stylegan.model import Model
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 from stylegan.recipe import Recipe, RecipeError
 from stylegan.stamp import png_bytes, read_attachment, read_png
 from stylegan.walk import Walk

@@ -26,7 +26,7 @@ from stylegan.checkpoint import (
 )
 from stylegan.config import NetworkConfig
 from stylegan.networks.discriminators import Discriminator
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 
 CONFIG = NetworkConfig(
     resolution=16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=64, channel_max=8

@@ -12,7 +12,7 @@ from stylegan.config import NetworkConfig
 from stylegan.latent_files import read_latent
 from stylegan.model import load
 from stylegan.networks.discriminators import Discriminator
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 from stylegan.projector import Projection
 from stylegan.recipe import Recipe
 from stylegan.stamp import read_attachment, read_png, read_recipe

@@ -1,82 +1,19 @@
-"""Settings: presets against recorded tables, and values refused in words."""
+"""Settings: values refused in words."""
 
 import dataclasses
-import json
 
 import pytest
-from golden_io import GOLDEN
 
 from stylegan.config import (
-    PRESETS,
     AugmentConfig,
     ConfigError,
+    GrowthConfig,
     NetworkConfig,
     TrainConfig,
     from_dict,
-    preset,
 )
-from stylegan.networks.synthesis_v2 import block_dtype
-from stylegan.training.step import DTYPES
 
-TABLE = json.loads((GOLDEN / "sched_nv_cfg.json").read_text())
-ROWS = [dict(zip(TABLE["columns"], row, strict=True)) for row in TABLE["rows"]]
-
-
-@pytest.mark.parametrize(
-    "row",
-    [row for row in ROWS if row["cfg"] == "auto"],
-    ids=lambda row: f"{row['res']}-{row['gpus']}",
-)
-def test_auto_against_the_recorded_table(row):
-    config = preset("auto", row["res"], 3, 0, row["gpus"])
-    network = config.network
-    ours = {
-        "batch_size": config.batch,
-        "mbstd_group_size": network.mbstd_group,
-        "channel_base": network.channel_base,
-        "channel_max": network.channel_max,
-        "map_layers": network.mapping_layers,
-        "lr": config.lr,
-        "pl_weight": config.pl_weight,
-        "style_mixing_prob": config.style_mixing,
-        "ema_kimg": config.ema_kimg,
-        "ema_rampup": config.ema_ramp,
-        "total_kimg": config.kimg,
-        "conv_clamp": network.conv_clamp,
-        "D_architecture": network.d_architecture,
-        "ada_target": config.target,
-        "ada_kimg": config.ada_kimg,
-        "augment_p": config.p,
-        "G_reg_interval": config.g_reg_interval,
-        "D_reg_interval": config.d_reg_interval,
-        "num_ws": network.num_ws,
-        "G_channels": {str(r): network.channels_at(r) for r in network.resolutions},
-    }
-    assert ours == {name: row[name] for name in ours}
-    assert config.gamma == pytest.approx(row["r1_gamma"], rel=1e-12)
-    reduced = [
-        r
-        for r in network.resolutions
-        if block_dtype(network, r, DTYPES[config.precision]) is not DTYPES["float32"]
-    ]
-    assert min(reduced) == row["fp16_resolution"]
-    assert (network.z_dim, network.w_dim) == (512, 512)
-
-
-def test_tiny_is_small_at_any_size():
-    config = preset("tiny", 64, 3, 0)
-    network = config.network
-    assert (network.z_dim, network.channel_base, network.channel_max) == (128, 4096, 128)
-    assert (config.batch, network.mbstd_group, network.mapping_layers) == (16, 4, 2)
-    assert config.gamma == pytest.approx(0.0002 * 64**2 / 16)
-    for resolution in (8, 1024):
-        assert preset("tiny", resolution, 1, 5).network.resolution == resolution
-
-
-def test_an_unknown_preset():
-    with pytest.raises(ConfigError, match="there is no preset 'huge'; there are: auto, tiny"):
-        preset("huge", 64, 3, 0)
-    assert set(PRESETS) == {"auto", "tiny"}
+V1 = NetworkConfig(resolution=16, style="adain", architecture="growing", d_architecture="growing")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +28,10 @@ def test_an_unknown_preset():
         ({"channel_max": 10**9}, "channel_max 1000000000 is outside"),
         ({"channel_base": 32}, "channel_base 32 is outside 64"),
         ({"architecture": "dense"}, "architecture 'dense' is not one of skip, resnet, orig"),
+        ({"architecture": "growing"}, "a growing generator needs a growing discriminator"),
+        ({"d_architecture": "growing-plain"}, "a growing generator needs a growing discr"),
+        ({"style": "adain"}, "style adain needs architecture growing"),
+        ({"style": "adein"}, "style 'adein' is not one of demodulated, adain, adain-rosinality"),
         ({"conv_clamp": -1}, "conv_clamp -1 is not a positive"),
         ({"conv_clamp": "256"}, "conv_clamp '256' is not a number"),
     ],
@@ -113,7 +54,13 @@ def test_networks_that_cannot_be(changes, reason):
         ({"lr": float("nan")}, "lr nan is outside"),
         ({"seed": -1}, "seed -1 is outside 0 to 4294967295"),
         ({"seed": 2**32}, "seed 4294967296 is outside"),
-        ({"aug": "some"}, "aug 'some' is not one of ada, fixed, none"),
+        ({"aug": "some"}, "aug 'some' is not one of ada, fixed, diffaugment, none"),
+        ({"aug": "fixed"}, "aug fixed needs a p"),
+        ({"policy": "color,cut"}, "policy 'cut' is not one of color, translation, cutout"),
+        ({"loss": "hinge"}, "loss 'hinge' is not one of logistic, wgan-gp"),
+        ({"drift": -1}, "drift -1 is outside 0"),
+        ({"network": V1, "growth": GrowthConfig(start=32)}, "start 32 is above the resolution"),
+        ({"network": V1, "growth": GrowthConfig(batches="8:6")}, "batches: 6 at 8 is not a mult"),
         ({"precision": "int8"}, "precision 'int8' is not one of float32, bfloat16, float16"),
         ({"mirror": 1}, "mirror 1 is not true or false"),
     ],
@@ -121,6 +68,30 @@ def test_networks_that_cannot_be(changes, reason):
 def test_trainings_that_cannot_be(changes, reason):
     with pytest.raises(ConfigError, match=reason):
         TrainConfig(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"start": 12}, "start 12 is not a power of two from 4"),
+        ({"start": 2}, "start 2 is not a power of two from 4"),
+        ({"hold_kimg": -1}, "hold_kimg -1 is outside 0"),
+        ({"hold_kimg": 0, "fade_kimg": 0}, "both 0, so that nothing could grow"),
+        ({"batches": "8=128"}, "batches '8=128' is not resolutions and numbers, such as 8:128"),
+        ({"batches": "8:0"}, "batches: 0 at 8 is outside 1"),
+        ({"lrs": "8:2"}, "lrs: 2.0 at 8 is outside 0 to 1"),
+        ({"lrs": "8:nan"}, "lrs: nan at 8 is outside"),
+    ],
+)
+def test_growth_that_cannot_be(changes, reason):
+    with pytest.raises(ConfigError, match=reason):
+        GrowthConfig(**changes)
+
+
+def test_how_many_rows_are_usually_truncated():
+    assert V1.usual_cut == 6
+    assert dataclasses.replace(V1, resolution=64).usual_cut == 8
+    assert NetworkConfig(resolution=64).usual_cut is None
 
 
 def test_settings_from_json():

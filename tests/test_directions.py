@@ -23,7 +23,7 @@ from stylegan.directions import (
     style_layers,
 )
 from stylegan.model import Model, load
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 
 TINY = Path(__file__).parent / "links/tiny-16"
 

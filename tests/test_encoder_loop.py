@@ -10,7 +10,7 @@ from stylegan.checkpoint import ENCODER, ENCODER_STATE, load_encoder, load_tenso
 from stylegan.config import NetworkConfig, UserError
 from stylegan.networks.discriminators import Discriminator
 from stylegan.networks.encoder import Encoder, EncoderConfig
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 from stylegan.projector import ProjectConfig, Projection
 from stylegan.training.augment import Draws
 from stylegan.training.encoder_loop import (

@@ -16,7 +16,7 @@ from stylegan.config import NetworkConfig, UserError
 from stylegan.data import Pictures
 from stylegan.distances import swd
 from stylegan.evaluate import Comparison, generated, measure, real_halves, save_records
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 from train.__main__ import main
 
 SMALL = NetworkConfig(

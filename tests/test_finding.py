@@ -14,7 +14,7 @@ from stylegan.finding import FindConfig, find
 from stylegan.latents import shift
 from stylegan.mix import bands
 from stylegan.model import Model, load
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 from stylegan.recipe import Edit, Recipe
 
 TINY = Path(__file__).parent / "links/tiny-16"

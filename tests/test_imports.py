@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # A file of stylegan/ may import those that stand before it. The name of a folder stands for its
 # files, which may import each other.
 ROWS = """
-config atomic chance containers distributed extras version fetch parallel video
+config presets atomic chance containers distributed extras version fetch parallel video
 networks
 pictures sources labels data measures duplicates faces enlarge squares journal doctor findings_page
 prepare collect checkpoint latents query latent_files recipe walk mix shelf links stamp attachment

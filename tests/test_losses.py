@@ -9,8 +9,8 @@ from test_discriminators import discriminator_config
 from test_synthesis_v2 import network_config, without_filters
 
 from stylegan.networks.discriminators import Discriminator
+from stylegan.networks.generator import Generator
 from stylegan.networks.mapping import broadcast
-from stylegan.networks.synthesis_v2 import Generator
 from stylegan.training import losses
 
 

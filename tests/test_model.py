@@ -14,7 +14,7 @@ from stylegan.config import NetworkConfig, UserError
 from stylegan.latents import MAX_SEED, slerp
 from stylegan.mix import Mix
 from stylegan.model import Model, find_device, load
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 from stylegan.recipe import Edit, Recipe, RecipeError, RowMix, pack_latent
 from stylegan.stamp import grid
 from stylegan.walk import Walk

@@ -13,7 +13,7 @@ from stylegan.checkpoint import DISCRIMINATOR
 from stylegan.config import NetworkConfig, UserError
 from stylegan.model import Model
 from stylegan.networks.discriminators import Discriminator
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 from stylegan.projector import ProjectConfig, Projection, noise_penalty, psnr, ramp, target
 
 NETWORK = NetworkConfig(

@@ -21,7 +21,7 @@ from stylegan import publish as module
 from stylegan.card import Answers, is_edited
 from stylegan.checkpoint import ENCODER_STATE, save_model
 from stylegan.config import UserError
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 from stylegan.publish import PublishConfig, publish, saved_answers
 from stylegan.recipe import Recipe
 from stylegan.training.loop import fit

@@ -2,9 +2,9 @@ import json
 
 from drawing import drawing, encoded, folder
 
-from stylegan.config import preset
 from stylegan.data import Pictures
 from stylegan.prepare import PrepareConfig, prepare
+from stylegan.presets import preset
 from stylegan.training import run
 
 

@@ -21,7 +21,7 @@ from stylegan.attachment import Attachment
 from stylegan.card import Answers
 from stylegan.config import NetworkConfig, UserError
 from stylegan.model import Model
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 from stylegan.publish import PublishConfig, publish
 from stylegan.recipe import Recipe
 from stylegan.space import SpaceConfig, build_space, requirements, thumbnail

@@ -1,12 +1,14 @@
 """The generator against recorded pictures, gradients and training-mode behaviour."""
 
+import dataclasses
+
 import pytest
 import torch
 from golden_io import Golden, assert_close
 
 from stylegan.config import NetworkConfig
+from stylegan.networks.generator import Generator
 from stylegan.networks.mapping import broadcast, truncate
-from stylegan.networks.synthesis_v2 import Generator
 
 NAMES = ["a_32_skip", "b_16_cond3_map8", "c_16_orig", "d_16_resnet", "e_16_gray"]
 
@@ -139,3 +141,31 @@ def test_clamp_limits_every_activation():
     img = g.synthesis(golden["in.ws_plus"])
     assert max(largest) == 0.5
     assert img.abs().max() < 0.5 * 4 * 4  # four clamped pictures, each spread by the FIR filter
+
+
+def test_growing_draws_as_the_plain_generator_of_each_size_does():
+    """Configs B to D: without a fade, only the highest resolution reached speaks."""
+    torch.manual_seed(0)
+    config = NetworkConfig(
+        resolution=16, z_dim=4, w_dim=8, channel_base=256, channel_max=8, mapping_layers=2
+    )
+    growing = Generator(
+        dataclasses.replace(config, architecture="growing", d_architecture="growing")
+    )
+    for name, value in growing.named_parameters():
+        if name.endswith("noise_strength"):
+            value.data.normal_()
+    state = growing.state_dict()
+    ws, pictures = torch.randn(2, config.num_ws, 8), {}
+    for lod, side in ((0, 16), (1, 8)):
+        plain = Generator(dataclasses.replace(config, resolution=side, architecture="orig"))
+        plain.load_state_dict({name: state[name] for name in plain.state_dict()})
+        pictures[lod] = growing.synthesis(ws, lod=lod)
+        assert torch.equal(
+            growing.synthesis(ws, lod=lod, whole=False),
+            plain.synthesis(ws[:, : plain.config.num_ws]),
+        )
+    fading = growing.synthesis(ws, lod=0.75)
+    assert torch.allclose(fading, pictures[0] * 0.25 + pictures[1] * 0.75, atol=1e-5)
+    growing.synthesis.lod.fill_(0.75)
+    assert torch.equal(growing.synthesis(ws), fading)

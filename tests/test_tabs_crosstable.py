@@ -9,7 +9,7 @@ from PIL import Image
 from stylegan.checkpoint import save_model
 from stylegan.config import NetworkConfig, UserError
 from stylegan.mix import Mix, bands
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 from stylegan.query import RecipeError, pack_latent
 from stylegan.sheet import cell_factor, draw_sheet
 from stylegan.stamp import read_png

@@ -17,7 +17,7 @@ from stylegan.checkpoint import DirectionNote, save_directions, save_model
 from stylegan.config import NetworkConfig
 from stylegan.directions import STRENGTHS
 from stylegan.model import load
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 from stylegan.recipe import MAX_SEED, Edit, Recipe, RowMix, pack_latent
 from stylegan.stamp import read_png
 from stylegan.tabs import editing

@@ -10,7 +10,7 @@ from stylegan.config import NetworkConfig
 from stylegan.directions import closed_form, measure_spread, principal
 from stylegan.latents import shift
 from stylegan.model import Model, load
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 from stylegan.recipe import Edit, Recipe, RowMix
 from stylegan.tabs.known import MOST_FOUND, Found, Known, edited
 

@@ -8,7 +8,7 @@ import torch
 
 from stylegan.checkpoint import load_directions, save_model
 from stylegan.config import NetworkConfig
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 from stylegan.recipe import Edit, Recipe
 from stylegan.stamp import read_png
 from stylegan.tabs.known import Found

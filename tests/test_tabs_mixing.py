@@ -15,7 +15,7 @@ from stylegan import __main__ as program
 from stylegan.checkpoint import save_model
 from stylegan.config import NetworkConfig
 from stylegan.mix import Mix
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 from stylegan.query import MAX_SEED, RecipeError, pack_latent
 from stylegan.recipe import Edit, Recipe, RowMix
 from stylegan.stamp import read_png

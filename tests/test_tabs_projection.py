@@ -21,7 +21,7 @@ from stylegan.latent_files import read_latent
 from stylegan.model import load
 from stylegan.networks.discriminators import Discriminator
 from stylegan.networks.encoder import Encoder, EncoderConfig
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 from stylegan.projector import psnr
 from stylegan.recipe import Recipe, pack_latent
 from stylegan.stamp import read_attachment, read_png, read_recipe

@@ -15,7 +15,7 @@ from stylegan.data import Pictures
 from stylegan.directions import DirectionError, Fit, closed_form, measure_spread
 from stylegan.finding import Found
 from stylegan.model import load
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 from stylegan.recipe import Edit, Recipe
 from stylegan.stamp import read_png
 from train.__main__ import main as train

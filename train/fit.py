@@ -14,9 +14,10 @@ import tyro
 from tqdm import tqdm
 
 from stylegan.card import Answers
-from stylegan.config import TrainConfig, UserError, preset
+from stylegan.config import TrainConfig, UserError
 from stylegan.data import Pictures
 from stylegan.model import find_device
+from stylegan.presets import preset
 from stylegan.publish import check_access, save_answers
 from stylegan.training.loop import Outcome, fit
 from stylegan.training.push import Pusher

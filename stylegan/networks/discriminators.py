@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from ..config import NetworkConfig
 from . import ops
+from .discriminator_v1 import GrowingDiscriminator
 from .layers import FIR_TAPS, Conv, FullyConnected, MinibatchStd
 from .mapping import Mapping
 from .synthesis_v2 import block_dtype
@@ -87,12 +89,27 @@ class Discriminator(nn.Module):
     def forward(
         self, img: Tensor, c: Tensor | None = None, dtype: torch.dtype = torch.float32
     ) -> Tensor:
-        x = None
-        img = img.float().contiguous(memory_format=torch.channels_last)
-        for r in reversed(self.config.resolutions[1:]):
-            x, img = getattr(self, f"b{r}")(x, img, dtype)
+        *_, (x, img) = self.blocks(img, dtype)
         x = self.b4(x, img)
         if self.config.c_dim:
             y = self.mapping(None, c)
             x = (x * y).sum(dim=1, keepdim=True) / math.sqrt(y.shape[1])
         return x
+
+    def blocks(
+        self, img: Tensor, dtype: torch.dtype = torch.float32
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Features after each block, and what of the picture the next one takes."""
+        x: Tensor | None = None
+        rest: Tensor | None = img.float().contiguous(memory_format=torch.channels_last)
+        for r in reversed(self.config.resolutions[1:]):
+            x, rest = getattr(self, f"b{r}")(x, rest, dtype)
+            yield x, rest
+
+
+AnyDiscriminator = Discriminator | GrowingDiscriminator
+
+
+def discriminator_of(config: NetworkConfig) -> AnyDiscriminator:
+    """The discriminator of any member of the family."""
+    return (GrowingDiscriminator if config.grows else Discriminator)(config)

@@ -45,7 +45,12 @@ class Mapping(nn.Module):
     @torch.no_grad()
     def track(self, w: Tensor) -> None:
         """Move the running mean towards the mean of w [N, w_dim]."""
-        self.w_avg.copy_(w.detach().mean(dim=0).lerp(self.w_avg, W_AVG_DECAY))
+        self.w_avg.copy_(moved_mean(self.w_avg, w))
+
+
+def moved_mean(w_avg: Tensor, w: Tensor) -> Tensor:
+    """The running mean [w_dim] after a batch of w [N, w_dim]."""
+    return w.detach().mean(dim=0).lerp(w_avg, W_AVG_DECAY)
 
 
 def broadcast(w: Tensor, num_ws: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The demodulated generator without growing: StyleGAN2 configs E and F (arXiv 1912.04958)."""
+"""The demodulated generator: StyleGAN2, configs B to D growing, E and F not (arXiv 1912.04958)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ..config import NetworkConfig
 from . import ops
+from .growing import enlarge, faded, grown
 from .layers import FIR_TAPS, Conv, FullyConnected
-from .mapping import Mapping
 
 Noise = Literal["const", "none"] | Sequence[Tensor]
 REDUCED_BLOCKS = 4  # mixed precision: so many of the highest resolutions, never below 8
@@ -94,7 +94,8 @@ class Block(nn.Module):
                 self.skip = Conv(before, channels, 1, bias=False, activate=False, up=2)
                 self.skip.clamp = config.conv_clamp
         self.conv1 = StyledConv(config, channels, channels, resolution, up=1)
-        self.has_torgb = config.architecture == "skip" or resolution == config.resolution
+        every = config.architecture in ("skip", "growing")
+        self.has_torgb = every or resolution == config.resolution
         if self.has_torgb:
             self.torgb = ToRGB(config, channels)
         self.register_buffer("resample_filter", ops.setup_filter(FIR_TAPS), persistent=False)
@@ -139,6 +140,8 @@ class Synthesis(nn.Module):
         self.config = config
         for r in config.resolutions:
             setattr(self, f"b{r}", Block(config, r))
+        if config.grows:
+            self.register_buffer("lod", torch.zeros([]))  # of its training, for drawing
 
     @property
     def noise_shapes(self) -> list[int]:
@@ -146,18 +149,33 @@ class Synthesis(nn.Module):
         return [4] + [r for r in self.config.resolutions[1:] for _ in range(2)]
 
     def forward(
-        self, ws: Tensor, noise: Noise = "const", dtype: torch.dtype = torch.float32
+        self,
+        ws: Tensor,
+        noise: Noise = "const",
+        dtype: torch.dtype = torch.float32,
+        lod: float | None = None,
+        whole: bool = True,
     ) -> Tensor:
-        """Draw; `noise` is "const" (stored), "none", or one map [N or 1, 1, r, r] per layer."""
-        x = img = None
+        """Draw; `noise` is "const" (stored), "none", or one map [N or 1, 1, r, r] per layer.
+
+        Where pictures grow, `lod` stands in place of the network's own; they are enlarged to their
+        whole size, or left as small as they are, [N, C, r, r].
+        """
+        grows, resolution = self.config.grows, self.config.resolution
+        lod = float(self.lod) if grows and lod is None else lod or 0
+        side, share = grown(resolution, lod)
+        x = img = below = None
         ws, maps = ws.float().unbind(dim=1), self.noise_maps(noise)
-        for r in self.config.resolutions:
+        for r in (r for r in self.config.resolutions if r <= side):
             row, layer = (0, 0) if r == 4 else (2 * r.bit_length() - 7, 2 * r.bit_length() - 7)
             count = 1 if r == 4 else 2
+            below, img = img, None if grows else img
             x, img = getattr(self, f"b{r}")(
                 x, img, ws[row : row + count + 1], maps[layer : layer + count], dtype
             )
-        return img
+        if share:
+            img = faded(img, enlarge(below), share)
+        return enlarge(img, resolution // side) if whole else img
 
     def noise_maps(self, noise: Noise) -> Sequence[Tensor | None]:
         """What each layer is given, in drawing order."""
@@ -169,13 +187,3 @@ class Synthesis(nn.Module):
         if len(noise) != len(self.noise_shapes):
             raise ValueError(f"{len(noise)} noise maps for {len(self.noise_shapes)} layers")
         return noise
-
-
-class Generator(nn.Module):
-    """Mapping and synthesis; call them apart to truncate, mix or edit between them."""
-
-    def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.mapping = Mapping(config.z_dim, config.c_dim, config.w_dim, config.mapping_layers)
-        self.synthesis = Synthesis(config)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from stylegan.extras import need
 from stylegan.model import Model, load, synthesize
-from stylegan.networks.synthesis_v2 import Generator, Noise
+from stylegan.networks.generator import Generator
+from stylegan.networks.synthesis_v2 import Noise
 
 VARIABLE = "SPACES_ZERO_GPU"
 LEND_SEC = 20  # asked for a call; a batch takes less than one

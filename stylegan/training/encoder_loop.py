@@ -37,8 +37,8 @@ from stylegan.features import DiscFeatures, distance, pyramid
 from stylegan.latents import MAX_SEED
 from stylegan.model import find_device
 from stylegan.networks.encoder import Encoder, EncoderConfig
+from stylegan.networks.generator import Generator
 from stylegan.networks.mapping import broadcast
-from stylegan.networks.synthesis_v2 import Generator
 
 from . import augment
 from .loop import Outcome, signals

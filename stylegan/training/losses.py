@@ -1,4 +1,4 @@
-"""Objectives of StyleGAN2 as pure functions of tensors; one value per picture, the mean is left."""
+"""Objectives as pure functions of tensors; one value per picture, the mean is left."""
 
 from __future__ import annotations
 
@@ -49,3 +49,38 @@ def path_penalty(lengths: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     """
     mean = mean.lerp(lengths.mean(), PL_DECAY)
     return (lengths - mean).square(), mean
+
+
+# Wasserstein GAN with a gradient penalty (Gulrajani et al., arXiv 1704.00028)
+
+
+def wasserstein_generator(fake_logits: Tensor) -> Tensor:
+    """-D(fake); [N, 1]."""
+    return -fake_logits
+
+
+def wasserstein_fake(fake_logits: Tensor) -> Tensor:
+    """The discriminator's loss on fakes: D(fake); [N, 1]."""
+    return fake_logits
+
+
+def wasserstein_real(real_logits: Tensor, drift: float) -> Tensor:
+    """The discriminator's loss on reals: -D(real), held near 0 (Progressive GAN, A.1); [N, 1]."""
+    return drift * real_logits.square() - real_logits
+
+
+def between(fake: Tensor, real: Tensor, share: Tensor) -> Tensor:
+    """Pictures on the way from fakes to reals [N, C, H, W]; share [N, 1, 1, 1] is that of reals."""
+    return fake.lerp(real, share).detach().requires_grad_()
+
+
+def gradient_penalty(logits: Tensor, img: Tensor, share: float = 1) -> Tensor:
+    """(|gradient of D| - 1)^2; [N]. `share` is `whole_share`, for pictures that are still small."""
+    squares = r1_penalty(logits, img) * share
+    return (squares.sqrt() - 1).square()
+
+
+def whole_share(side: int, resolution: int) -> float:
+    """Squared gradients of a small picture times this are those of its enlargement, which the
+    original program penalises."""
+    return (side / resolution) ** 2

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+from stylegan.config import TrainConfig, by_resolution
+from stylegan.networks.growing import grown
+
 EMA_MIN_NIMG = 1e-8
 
 
@@ -17,3 +23,43 @@ def lazy_adam(lr: float, betas: tuple[float, float], interval: int) -> tuple[flo
     """Adam's settings when a regulariser runs every `interval`-th step (StyleGAN2, appendix B)."""
     c = interval / (interval + 1)
     return lr * c, (betas[0] ** c, betas[1] ** c)
+
+
+# Growing (StyleGAN, appendix C, after Progressive GAN)
+
+
+def lod(nimg: int, config: TrainConfig) -> float:
+    """How much of the pictures is still left out after `nimg` images; 0 where nothing grows.
+
+    Each resolution stands for `hold_kimg`, then the next fades in for `fade_kimg`.
+    """
+    if not config.network.grows:
+        return 0.0
+    growth = config.growth
+    hold_nimg, fade_nimg = growth.hold_kimg * 1000, growth.fade_kimg * 1000
+    phases, rest = divmod(nimg, hold_nimg + fade_nimg)
+    faded = (rest - hold_nimg) / fade_nimg if rest > hold_nimg else 0
+    return max(math.log2(config.network.resolution / growth.start) - phases - faded, 0.0)
+
+
+def batch(nimg: int, config: TrainConfig) -> int:
+    """Pictures of the step that begins at `nimg`."""
+    return _by_side(nimg, config, "batches", int, config.batch)
+
+
+def lr(nimg: int, config: TrainConfig) -> float:
+    """Learning rate of the step that begins at `nimg`."""
+    return _by_side(nimg, config, "lrs", float, config.lr)
+
+
+def new_stage(before: int, after: int, config: TrainConfig) -> bool:
+    """Whether a resolution began or ended to fade in between, on which Adam begins anew."""
+    a, b = lod(before, config), lod(after, config)
+    return (math.floor(a), math.ceil(a)) != (math.floor(b), math.ceil(b))
+
+
+def _by_side(nimg: int, config: TrainConfig, name: str, kind: type, usual: float) -> Any:
+    if not config.network.grows:
+        return usual
+    side, _ = grown(config.network.resolution, lod(nimg, config))
+    return by_resolution(name, getattr(config.growth, name), kind).get(side, usual)

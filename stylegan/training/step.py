@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from stylegan import chance
 from stylegan.config import Precision, TrainConfig
 from stylegan.data import Pictures
-from stylegan.networks.discriminators import Discriminator
+from stylegan.networks.discriminators import discriminator_of
+from stylegan.networks.generator import Generator
 from stylegan.networks.mapping import broadcast
-from stylegan.networks.synthesis_v2 import Generator, Noise
+from stylegan.networks.synthesis_v2 import Noise
 
 from . import augment, losses, schedule
 from .stats import Tally
@@ -82,7 +83,7 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(chance.seed_for(config.seed, "init", 0))
             self.generator = Generator(config.network)
-            self.discriminator = Discriminator(config.network)
+            self.discriminator = discriminator_of(config.network)
         self.generator.to(self.device).requires_grad_(False)
         self.discriminator.to(self.device).requires_grad_(False)
         self.averaged = copy.deepcopy(self.generator).eval()

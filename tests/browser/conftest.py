@@ -8,7 +8,7 @@ import pytest
 
 from stylegan.checkpoint import save_model
 from stylegan.config import NetworkConfig
-from stylegan.networks.synthesis_v2 import Generator
+from stylegan.networks.generator import Generator
 from tests.app_server import TINY, running
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
