@@ -96,7 +96,7 @@ class NetworkConfig:
     @property
     def usual_cut(self) -> int | None:
         """How many first rows are customarily truncated; none for all (StyleGAN, appendix B)."""
-        return min(V1_CUT, self.num_ws) if self.style != "demodulated" else None
+        return V1_CUT if self.style != "demodulated" and self.num_ws > V1_CUT else None
 
     @property
     def num_ws(self) -> int:

@@ -89,7 +89,7 @@ def test_growth_that_cannot_be(changes, reason):
 
 
 def test_how_many_rows_are_usually_truncated():
-    assert V1.usual_cut == 6
+    assert V1.usual_cut is None
     assert dataclasses.replace(V1, resolution=64).usual_cut == 8
     assert NetworkConfig(resolution=64).usual_cut is None
 

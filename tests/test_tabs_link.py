@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stylegan.config import UserError
+from stylegan.config import NetworkConfig, UserError
 from stylegan.mix import Mix
 from stylegan.recipe import Edit, Recipe, RowMix
 from stylegan.stamp import write_png
@@ -130,7 +130,7 @@ def test_a_walk_or_table_that_the_model_cannot_draw(session, search, said):
 
 def test_larger_models_begin_with_fewer_pictures(session, monkeypatch):
     for side, n in ((64, 16), (256, 4), (1024, 1)):
-        config = type("Config", (), {"resolution": side})
+        config = NetworkConfig(resolution=side)
         assert welcome(type("Model", (), {"config": config})).n == n
 
 

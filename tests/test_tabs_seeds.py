@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stylegan.config import NetworkConfig
 from stylegan.recipe import MAX_SEED, Edit, Recipe, RowMix, pack_latent
 from stylegan.stamp import read_png
 from stylegan.tabs import seeds as module
@@ -217,7 +218,9 @@ def test_a_page_that_has_not_heard_of_the_other_model_yet(tab):
     """The controls that it sends still count rows of the model before."""
     sent = controls(tab, opened(tab, Recipe(seed=20, n=2)))
     rows = tab.session.first.num_ws
-    larger = SimpleNamespace(id="larger@0", num_ws=rows + 4, c_dim=0)
+    larger = SimpleNamespace(
+        id="larger@0", num_ws=rows + 4, c_dim=0, config=NetworkConfig(resolution=64)
+    )
     tab.session.named["larger@0"] = larger
     try:
         recipe, model = tab._read({**sent, tab.model: "larger@0"})

@@ -115,7 +115,8 @@ EXAMPLES: dict[str, Callable[[Model], Mix]] = {
 
 
 def _table(model: Model, rows: Iterable[int], cols: Iterable[int], band: str) -> Mix:
-    return Mix(tuple(rows), tuple(cols), _band_rows(model.config, band))
+    layers = _band_rows(model.config, band)
+    return Mix(tuple(rows), tuple(cols), layers, cut=model.config.usual_cut)
 
 
 def _count(model: Model) -> int:

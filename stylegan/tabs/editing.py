@@ -33,7 +33,7 @@ from stylegan.tabs.parts import (
 )
 from stylegan.tabs.seeds import DICE
 from stylegan.tabs.session import Session, in_words
-from stylegan.tabs.tab import Updates, said
+from stylegan.tabs.tab import Updates, fitting_cut, said
 
 EXAMPLES = ((1, 2.5), (2, -2.5), (3, 2.5), (4, -2.5))  # seed and strength, a direction each
 PATIENCE_SEC = 0.4
@@ -136,7 +136,7 @@ class EditingTab:
 
     def welcome(self, model: Model) -> Recipe:
         """A picture with no edits: the sliders ask to be moved."""
-        return Recipe(t="edit")
+        return Recipe(t="edit", cut=model.config.usual_cut)
 
     def open(self, opened: Opened, request: gr.Request) -> Updates:
         """Outputs that show a recipe of any tab, and set every control to it."""
@@ -154,7 +154,7 @@ class EditingTab:
         return dataclasses.replace(
             value,
             c=value.c if value.c < max(model.c_dim, 1) else 0,
-            cut=value.cut if value.cut is not None and value.cut < model.num_ws else None,
+            cut=fitting_cut(value.cut, model),
             w=None,
             mix=(),
             e=_kept(value.e, model),

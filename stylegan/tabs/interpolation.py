@@ -43,7 +43,7 @@ from stylegan.tabs.parts import (
 )
 from stylegan.tabs.seeds import PATIENCE_SEC
 from stylegan.tabs.session import Session, in_words
-from stylegan.tabs.tab import Updates, drawn_like, source
+from stylegan.tabs.tab import Updates, drawn_like, fitting_cut, source
 from stylegan.walk import MAX_FPS, MAX_FRAMES, MAX_GRID, MAX_KEYFRAMES, Walk
 
 STEP_SEC = 0.25  # between two words on how far a clip is
@@ -571,7 +571,8 @@ def examples(model: Model) -> dict[str, Walk]:
     }
     if model.c_dim > 1:
         walks[f"Class {model.c_dim - 1}"] = Walk((1, 2, 3), loop=True, c=model.c_dim - 1)
-    return walks
+    cut = model.config.usual_cut
+    return {words: dataclasses.replace(walk, cut=cut) for words, walk in walks.items()}
 
 
 def read_keyframes(text: Any, latents: Mapping[str, str]) -> tuple[int | str, ...]:
@@ -758,6 +759,6 @@ def _adapted(walk: Walk, model: Model) -> Walk:
         keyframes=seeds,
         grid=walk.grid if len(seeds) % walk.places == 0 else (1, 1),
         c=walk.c if walk.c < max(model.c_dim, 1) else 0,
-        cut=walk.cut if walk.cut is not None and walk.cut < model.num_ws else None,
+        cut=fitting_cut(walk.cut, model),
         x=None,
     )

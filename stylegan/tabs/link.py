@@ -59,7 +59,7 @@ class Opened:
 def welcome(model: Model) -> Recipe:
     """What a bare address shows: the default picture among a grid as large as is quick to draw."""
     side = model.config.resolution
-    return Recipe(n=16 if side <= 128 else 4 if side <= 512 else 1)
+    return Recipe(n=16 if side <= 128 else 4 if side <= 512 else 1, cut=model.config.usual_cut)
 
 
 def open_address(search: str, session: Session) -> Opened:

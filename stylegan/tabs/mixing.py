@@ -40,7 +40,7 @@ from stylegan.tabs.parts import link_part, model_value, picture_part, picture_va
 from stylegan.tabs.seeds import DICE
 from stylegan.tabs.session import Session, in_words
 from stylegan.tabs.sources import learned, read_typed, to_typed
-from stylegan.tabs.tab import Updates, drawn_like, source
+from stylegan.tabs.tab import Updates, drawn_like, fitting_cut, source
 
 MOST_KNOWN = 4 * MAX_SOURCES  # latents that a visitor can type by name
 PATIENCE_SEC = 0.4  # a table that takes longer shows what it has
@@ -199,7 +199,7 @@ class MixingTab:
             cols=_seeds(value.cols) or usual.cols,
             layers=matching_layers(value.layers, before.config, model.config),
             c=value.c if value.c < max(model.c_dim, 1) else 0,
-            cut=value.cut if value.cut is not None and value.cut < model.num_ws else None,
+            cut=fitting_cut(value.cut, model),
             x=None,
         )
 

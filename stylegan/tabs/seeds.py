@@ -18,7 +18,7 @@ from stylegan.tabs.link import Opened, ShareRow, Value, welcome
 from stylegan.tabs.look import LOW_PSI, Look
 from stylegan.tabs.parts import cells_part, cells_value, model_value, picture_part, picture_value
 from stylegan.tabs.session import Session, in_words
-from stylegan.tabs.tab import Updates, said
+from stylegan.tabs.tab import Updates, fitting_cut, said
 
 STRIP = tuple(LOW_PSI + i * 0.25 for i in range(9))
 DICE = 1_000_000  # seeds that can be read out to somebody
@@ -299,7 +299,7 @@ def _adapted(recipe: Recipe, model: Model) -> Recipe:
     return dataclasses.replace(
         recipe,
         c=recipe.c if recipe.c < max(model.c_dim, 1) else 0,
-        cut=recipe.cut if recipe.cut is not None and recipe.cut < model.num_ws else None,
+        cut=fitting_cut(recipe.cut, model),
         w=None,
         mix=(),
         e=(),

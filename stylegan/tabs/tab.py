@@ -52,6 +52,11 @@ class Tab(Protocol):
         """The value with pictures of other tabs added; `how` is one of the page's SENDS."""
 
 
+def fitting_cut(cut: int | None, model: Model) -> int | None:
+    """What another model can take of a cut; its usual one where there is none."""
+    return cut if cut is not None and cut < model.num_ws else model.config.usual_cut
+
+
 def said(recipe: Recipe) -> str:
     """The recipe of one picture in few words."""
     parts = ["a latent" if recipe.w is not None else f"seed {recipe.seed}"]
