@@ -8,9 +8,10 @@ import json
 import math
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, lru_cache
+from itertools import islice
 
 import numpy as np
 import torch
@@ -201,26 +202,37 @@ def _permutation(seed: int, n: int, epoch: int) -> np.ndarray:
 
 
 def batches(
-    pictures: Pictures, seed: int, start: int, batch: int, workers: int | None = None
+    pictures: Pictures,
+    seed: int,
+    start: int,
+    batch: int | Callable[[int], int],
+    workers: int | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless (images uint8 [N, C, H, W], labels float32 [N, c_dim]) from image number `start` on.
 
-    Batches are decoded ahead in threads; closing the generator ends them.
+    `batch` is how many, or a function of the image number at which a batch begins. They are decoded
+    ahead in threads; closing the generator ends them.
     """
     workers = workers or (1 if pictures.cached else min(8, os.cpu_count() or 1))
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
 
-    def load(place: int) -> tuple[torch.Tensor, torch.Tensor]:
-        indices = order(seed, len(pictures), place, batch)
+    def load(place: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        indices = order(seed, len(pictures), place, count)
         return pictures.images(indices), pictures.labels(indices)
 
+    def loads() -> Iterator[Future]:
+        place = start
+        while True:
+            count = batch(place) if callable(batch) else batch
+            yield pool.submit(load, place, count)
+            place += count
+
     try:
-        ahead = deque(pool.submit(load, start + i * batch) for i in range(workers + 2))
-        place = start + len(ahead) * batch
+        loading = loads()
+        ahead = deque(islice(loading, workers + 2))
         while True:
             ready = ahead.popleft().result()
-            ahead.append(pool.submit(load, place))
-            place += batch
+            ahead.append(next(loading))
             yield ready
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

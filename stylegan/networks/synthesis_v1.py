@@ -182,7 +182,7 @@ class Synthesis(nn.Module):
         small as it is, [N, C, r, r].
         """
         side, share = grown(self.config.resolution, float(self.lod) if lod is None else lod)
-        rows, maps = ws.float().unbind(dim=1), self._every(self.noise_maps(noise))
+        rows, maps = ws.float().unbind(dim=1), self._every(self.noise_maps(noise, side))
         x = below = None
         for i, r in enumerate(r for r in self.config.resolutions if r <= side):
             below, two = x, slice(2 * i, 2 * i + 2)
@@ -193,18 +193,19 @@ class Synthesis(nn.Module):
             img = faded(img, enlarge(coarse), share)
         return enlarge(img, self.config.resolution // side) if whole else img
 
-    def noise_maps(self, noise: Noise) -> Sequence[Tensor | None]:
-        """What is given to the layers, in drawing order."""
+    def noise_maps(self, noise: Noise, side: int | None = None) -> Sequence[Tensor | None]:
+        """What is given to the layers, in drawing order; that above `side` may be left out."""
         if isinstance(noise, str):
             if noise not in ("const", "none"):
                 raise ValueError(f"noise {noise!r} is not const, none or a list of maps")
             layers = [m for m in self.modules() if hasattr(m, "noise_const")]
             return [m.noise_const[None, None] if noise == "const" else None for m in layers]
-        if len(noise) != len(self.noise_shapes):
+        needed = [r for r in self.noise_shapes if r <= (side or self.config.resolution)]
+        if len(noise) not in (len(needed), len(self.noise_shapes)):
             raise ValueError(f"{len(noise)} noise maps for {len(self.noise_shapes)} layers")
         return noise
 
     def _every(self, maps: Sequence[Tensor | None]) -> list[Tensor | None]:
         """One map a layer; what two layers share comes twice."""
-        times = self.config.num_ws // len(maps)
-        return [m for m in maps for _ in range(times)]
+        shared = self.config.style == "adain-rosinality"
+        return [m for m in maps for _ in range(2 if shared else 1)]

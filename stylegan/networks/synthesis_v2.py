@@ -165,7 +165,7 @@ class Synthesis(nn.Module):
         lod = float(self.lod) if grows and lod is None else lod or 0
         side, share = grown(resolution, lod)
         x = img = below = None
-        ws, maps = ws.float().unbind(dim=1), self.noise_maps(noise)
+        ws, maps = ws.float().unbind(dim=1), self.noise_maps(noise, side)
         for r in (r for r in self.config.resolutions if r <= side):
             row, layer = (0, 0) if r == 4 else (2 * r.bit_length() - 7, 2 * r.bit_length() - 7)
             count = 1 if r == 4 else 2
@@ -177,13 +177,14 @@ class Synthesis(nn.Module):
             img = faded(img, enlarge(below), share)
         return enlarge(img, resolution // side) if whole else img
 
-    def noise_maps(self, noise: Noise) -> Sequence[Tensor | None]:
-        """What each layer is given, in drawing order."""
+    def noise_maps(self, noise: Noise, side: int | None = None) -> Sequence[Tensor | None]:
+        """What each layer is given, in drawing order; those above `side` may be left out."""
         if isinstance(noise, str):
             if noise not in ("const", "none"):
                 raise ValueError(f"noise {noise!r} is not const, none or a list of maps")
             layers = [m for m in self.modules() if isinstance(m, StyledConv)]
             return [m.noise_const[None, None] if noise == "const" else None for m in layers]
-        if len(noise) != len(self.noise_shapes):
+        needed = [r for r in self.noise_shapes if r <= (side or self.config.resolution)]
+        if len(noise) not in (len(needed), len(self.noise_shapes)):
             raise ValueError(f"{len(noise)} noise maps for {len(self.noise_shapes)} layers")
         return noise

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from stylegan.config import TrainConfig, UserError
 from stylegan.evaluate import check_names
 from stylegan.model import find_device
 
-from . import augment, run, snapshot, state
+from . import augment, run, schedule, snapshot, state
 from .step import Chance, Trainer
 
 SAVE_MINUTES = 5.0
@@ -77,13 +78,14 @@ def fit(
         # Steps
         began = saved = now = time.monotonic()
         outcome = Outcome.DONE
-        reals = data.batches(pictures, config.seed, at.nimg, config.batch)
+        batch = partial(schedule.batch, config=config)
+        reals = data.batches(pictures, config.seed, at.nimg, batch)
         with closing(reals), _board(folder, at, say) as board, _bar(config, at) as bar:
             while not _spent(config, at.nimg, now - began):
                 images, labels = next(reals)
                 trainer.step(images, labels, at.nimg, Chance(config, pictures, at.nimg, device))
-                at.nimg += config.batch
-                bar.update(config.batch)
+                at.nimg += trainer.batch
+                bar.update(trainer.batch)
                 before, now = now, time.monotonic()
                 at.seconds += now - before
                 at.tick_seconds += now - before
@@ -126,7 +128,7 @@ def _check(config: TrainConfig, pictures: data.Pictures, device: torch.device) -
     network = config.network
     ours = (network.resolution, network.channels, network.c_dim)
     theirs = (pictures.resolution, pictures.channels, pictures.c_dim)
-    if ours != theirs:
+    if ours not in (theirs, (*theirs[:2], 0)):  # labels may go unused
         raise UserError(
             f"{config.data} has resolution, channels and classes {theirs}, the network {ours}"
         )

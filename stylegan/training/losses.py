@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +33,9 @@ def r1_penalty(real_logits: Tensor, real_img: Tensor) -> Tensor:
     """Squared gradient of D at the reals (Mescheder et al., arXiv 1801.04406, eq. 9); [N]."""
     (grad,) = torch.autograd.grad(real_logits.sum(), real_img, create_graph=True)
     return grad.square().sum(dim=[1, 2, 3])
+
+
+# Path length
 
 
 def path_lengths(img: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
@@ -67,6 +73,22 @@ def wasserstein_fake(fake_logits: Tensor) -> Tensor:
 def wasserstein_real(real_logits: Tensor, drift: float) -> Tensor:
     """The discriminator's loss on reals: -D(real), held near 0 (Progressive GAN, A.1); [N, 1]."""
     return drift * real_logits.square() - real_logits
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What both networks minimise, as functions of logits; the penalties come beside it."""
+
+    generator: Callable[[Tensor], Tensor]
+    fake: Callable[[Tensor], Tensor]
+    real: Callable[[Tensor], Tensor]
+
+    @classmethod
+    def of(cls, loss: str, drift: float) -> Objective:
+        """By its name in the settings."""
+        if loss == "logistic":
+            return cls(logistic_generator, logistic_fake, logistic_real)
+        return cls(wasserstein_generator, wasserstein_fake, partial(wasserstein_real, drift=drift))
 
 
 def between(fake: Tensor, real: Tensor, share: Tensor) -> Tensor:

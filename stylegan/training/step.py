@@ -1,4 +1,4 @@
-"""One step of training: G main, G path length, D main, D R1, average, augmentation's p."""
+"""One step of training: G main, G path length, D main, D penalty, average, augmentation's p."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from stylegan.config import Precision, TrainConfig
 from stylegan.data import Pictures
 from stylegan.networks.discriminators import discriminator_of
 from stylegan.networks.generator import Generator
+from stylegan.networks.growing import at_lod, grown
 from stylegan.networks.mapping import broadcast
 from stylegan.networks.synthesis_v2 import Noise
 
-from . import augment, losses, schedule
+from . import augment, diffaugment, losses, schedule
 from .stats import Tally
 
 ADAM_BETAS, ADAM_EPS = (0.0, 0.99), 1e-8
+Params = augment.Params | diffaugment.Params
 DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
 GRADIENT_LIMIT = 1e5  # stands for infinity
 
@@ -52,7 +54,8 @@ class Chance:
         stream, num_ws = self._stream(f"{phase}.crossover"), self.config.network.num_ws
         if not self.config.style_mixing:
             return None
-        rows = torch.randint(1, num_ws, [n], generator=stream)
+        left_out = 2 * int(schedule.lod(self.nimg, self.config))  # rows of sides not yet reached
+        rows = torch.randint(1, num_ws - left_out, [n], generator=stream)
         mixed = torch.rand(n, generator=stream) < self.config.style_mixing
         return torch.where(mixed, rows, num_ws).to(self.device)
 
@@ -66,11 +69,18 @@ class Chance:
         stream = self._stream("path", self.device)
         return torch.randn(*shape, generator=stream, device=self.device)
 
-    def augmentation(self, phase: str, shape: Sequence[int], p: float) -> augment.Params | None:
+    def shares(self, phase: str, n: int) -> Tensor:
+        """Where between a fake and a real picture the gradient is taken [n, 1, 1, 1]."""
+        shares = torch.rand(n, 1, 1, 1, generator=self._stream(f"{phase}.share"))
+        return shares.to(self.device)
+
+    def augmentation(self, phase: str, shape: Sequence[int], p: float) -> Params | None:
         """What happens to a batch of pictures of this shape; none if nothing does."""
         if self.config.aug == "none":
             return None
         draws = augment.Draws(self._stream(f"{phase}.augment"))
+        if self.config.aug == "diffaugment":
+            return diffaugment.draw(self.config.policy_names, shape, draws)
         stages = augment.PIPES[self.config.augpipe]
         return augment.draw(stages, p, shape, draws, self.config.augment)
 
@@ -90,6 +100,8 @@ class Trainer:
         self.adam_g = _adam(self.generator, config.lr, config.pl_weight, config.g_reg_interval)
         self.adam_d = _adam(self.discriminator, config.lr, config.gamma, config.d_reg_interval)
         self.dtype = DTYPES[config.precision]
+        self.objective = losses.Objective.of(config.loss, config.drift)
+        self.batch, self.side = config.batch, config.network.resolution  # of the step
         self.tally = Tally()
         self.iteration = 0
         self.pl_mean = torch.zeros([], device=self.device)
@@ -102,40 +114,66 @@ class Trainer:
         config = self.config
         reals = images.to(self.device).float() / 127.5 - 1
         c = labels.to(self.device) if config.network.c_dim else None
+        reals = self._grow(reals, nimg)
 
-        self._update(self.generator, self.adam_g, lambda: self._generator_main(chance))
-        if config.pl_weight and self.iteration % config.g_reg_interval == 0:
-            self._update(self.generator, self.adam_g, lambda: self._generator_path(chance))
-        self._update(
-            self.discriminator, self.adam_d, lambda: self._discriminator_main(reals, c, chance)
-        )
-        if config.gamma and self.iteration % config.d_reg_interval == 0:
-            self._update(
-                self.discriminator, self.adam_d, lambda: self._discriminator_r1(reals, c, chance)
-            )
+        generator = [lambda: self._generator_main(chance)]
+        if config.pl_weight and self._is_due(config.g_reg_interval):
+            generator.append(lambda: self._generator_path(chance))
+        self._update_by(generator, self.generator, self.adam_g, config.g_reg_interval)
+        discriminator = [lambda: self._discriminator_main(reals, c, chance)]
+        if config.gamma and self._is_due(config.d_reg_interval):
+            discriminator.append(lambda: self._discriminator_penalty(reals, c, chance))
+        self._update_by(discriminator, self.discriminator, self.adam_d, config.d_reg_interval)
 
-        self._average(schedule.ema_decay(nimg, config.batch, config.ema_kimg, config.ema_ramp))
+        self._average(schedule.ema_decay(nimg, self.batch, config.ema_kimg, config.ema_ramp))
         self.iteration += 1
         if config.aug == "ada" and self.iteration % config.ada_interval == 0:
             self._adjust_p()
+        if schedule.new_stage(nimg, nimg + self.batch, config):
+            self.adam_g.state.clear()
+            self.adam_d.state.clear()
+
+    def _grow(self, reals: Tensor, nimg: int) -> Tensor:
+        """Set what grows to where it stands after `nimg` images; reals as small as fakes are."""
+        config = self.config
+        self.batch = schedule.batch(nimg, config)
+        if not config.network.grows:
+            return reals
+        lod, lr = schedule.lod(nimg, config), schedule.lr(nimg, config)
+        self.side, _ = grown(config.network.resolution, lod)
+        for network in (self.generator.synthesis, self.averaged.synthesis, self.discriminator):
+            network.lod.fill_(lod)
+        _set_lr(self.adam_g, lr, config.pl_weight, config.g_reg_interval)
+        _set_lr(self.adam_d, lr, config.gamma, config.d_reg_interval)
+        return at_lod(reals, lod)
+
+    def _is_due(self, interval: int) -> bool:
+        return not interval or self.iteration % interval == 0
+
+    def _update_by(
+        self, phases: list[Callable], network: nn.Module, adam: torch.optim.Adam, interval: int
+    ) -> None:
+        """A step for each phase; one for all where the regulariser has no interval."""
+        for together in [[phase] for phase in phases] if interval else [phases]:
+            self._update(network, adam, together)
 
     # Phases: each leaves gradients of the mean over the whole batch
 
     def _generator_main(self, chance: Chance) -> None:
-        n = self.config.batch
+        n = self.batch
         z, c, noise, crossover = self._fakes_of("Gmain", n, chance)
         params = chance.augmentation("Gmain", self._shape(n), self.p)
         w = []
         for rows in self._parts(n):
             img, _ = self._fake(z, c, noise, crossover, rows, seen=w)
             logits = self._logits(img, c, params, rows)
-            loss = losses.logistic_generator(logits)
+            loss = self.objective.generator(logits)
             (loss.sum() / n).backward()
             self._report({"scores/fake": logits, "signs/fake": logits.sign(), "G/loss": loss})
         self.generator.mapping.track(torch.cat(w))
 
     def _generator_path(self, chance: Chance) -> None:
-        n = max(self.config.batch // self.config.pl_batch_shrink, 1)
+        n = max(self.batch // self.config.pl_batch_shrink, 1)
         z, c, noise, crossover = self._fakes_of("Gpath", n, chance)
         pl_noise = chance.path_noise(self._shape(n))
         parts = self._parts(n, groups=False)
@@ -150,7 +188,7 @@ class Trainer:
         every = [lengths(rows, seen=w).detach() for rows in parts] if held is None else [held]
         values = torch.cat(every).detach().requires_grad_()
         penalty, mean = losses.path_penalty(values, self.pl_mean)
-        weight = self.config.pl_weight * self.config.g_reg_interval
+        weight = self.config.pl_weight * max(self.config.g_reg_interval, 1)
         (slopes,) = torch.autograd.grad(penalty.mean() * weight, values)
         for rows, part in zip(parts, slopes.split([len(r) for r in parts]), strict=True):
             ((lengths(rows) if held is None else held) * part).sum().backward()
@@ -159,7 +197,7 @@ class Trainer:
         self._report({"pl_penalty": penalty})
 
     def _discriminator_main(self, reals: Tensor, c_real: Tensor | None, chance: Chance) -> None:
-        n = self.config.batch
+        n = self.batch
         z, c, noise, crossover = self._fakes_of("Dmain", n, chance)
         params = chance.augmentation("Dfake", self._shape(n), self.p)
         params_real = chance.augmentation("Dreal", self._shape(n), self.p)
@@ -168,26 +206,39 @@ class Trainer:
             with torch.no_grad():
                 img, _ = self._fake(z, c, noise, crossover, rows, seen=w)
             fake = self._logits(img, c, params, rows)
-            loss_fake = losses.logistic_fake(fake)
+            loss_fake = self.objective.fake(fake)
             (loss_fake.sum() / n).backward()
             real = self._logits(reals[rows], c_real, params_real, rows)
-            loss_real = losses.logistic_real(real)
+            loss_real = self.objective.real(real)
             (loss_real.sum() / n).backward()
             self._report({"scores/fake": fake, "signs/fake": fake.sign()})
             self._report_reals(real, loss_fake.detach() + loss_real.detach())
         self.generator.mapping.track(torch.cat(w))
 
-    def _discriminator_r1(self, reals: Tensor, c: Tensor | None, chance: Chance) -> None:
-        n = self.config.batch
+    def _discriminator_penalty(self, reals: Tensor, c: Tensor | None, chance: Chance) -> None:
+        """R1, or WGAN-GP's penalty on the way from fakes, of the reals' classes, to the reals."""
+        n, r1 = self.batch, self.config.loss == "logistic"
         params = chance.augmentation("Dr1", self._shape(n), self.p)
+        share = losses.whole_share(self.side, self.config.network.resolution)
+        weight = self.config.gamma * (0.5 if r1 else 1) * max(self.config.d_reg_interval, 1)
+        if not r1:
+            z, _, noise, crossover = self._fakes_of("Dr1", n, chance)
+            shares = chance.shares("Dr1", n)
         for rows in self._parts(n):
-            img = reals[rows].requires_grad_()
+            img = reals[rows]
+            if not r1:
+                with torch.no_grad():
+                    fake, _ = self._fake(z, c, noise, crossover, rows, seen=None)
+                img = losses.between(fake, img, shares[rows])
+            img.requires_grad_()
             logits = self._logits(img, c, params, rows)
-            penalty = losses.r1_penalty(logits, img)
-            weight = self.config.gamma / 2 * self.config.d_reg_interval
+            if r1:
+                penalty = losses.r1_penalty(logits, img) * share
+                self._report_reals(logits, None)
+            else:
+                penalty = losses.gradient_penalty(logits, img, share)
             (penalty.sum() * (weight / n)).backward()
-            self._report({"r1_penalty": penalty})
-            self._report_reals(logits, None)
+            self._report({"r1_penalty" if r1 else "gradient_penalty": penalty})
 
     # Parts of a phase
 
@@ -196,7 +247,8 @@ class Trainer:
         crossover = chance.crossovers(phase, n)
         if crossover is not None:
             z.append(chance.latents(f"{phase}.mix", n))
-        noise = chance.noise(phase, n, self.generator.synthesis.noise_shapes)
+        sides = [r for r in self.generator.synthesis.noise_shapes if r <= self.side]
+        noise = chance.noise(phase, n, sides)
         return z, chance.labels(phase, n), noise, crossover
 
     def _fake(
@@ -220,13 +272,12 @@ class Trainer:
             first = torch.arange(num_ws, device=self.device) < crossover[rows][:, None]
             ws = torch.where(first[:, :, None], ws, other)
         maps = noise if isinstance(noise, str) else [m[rows] for m in noise]
-        return self.generator.synthesis(ws, maps, self.dtype), ws
+        return self.generator.synthesis(ws, maps, self.dtype, whole=False), ws
 
-    def _logits(
-        self, img: Tensor, c: Tensor | None, params: augment.Params | None, rows: Tensor
-    ) -> Tensor:
+    def _logits(self, img: Tensor, c: Tensor | None, params: Params | None, rows: Tensor) -> Tensor:
         if params is not None:
-            img = augment.apply(img, params[rows.cpu()])
+            apply = augment.apply if isinstance(params, augment.Params) else diffaugment.apply
+            img = apply(img, params[rows.cpu()])
         return self.discriminator(img, None if c is None else c[rows], self.dtype)
 
     def _parts(self, n: int, groups: bool = True) -> list[Tensor]:
@@ -237,13 +288,13 @@ class Trainer:
         return [part.flatten() for part in rows.split(max(micro // group, 1), dim=1)]
 
     def _shape(self, n: int) -> tuple[int, int, int, int]:
-        network = self.config.network
-        return n, network.channels, network.resolution, network.resolution
+        return n, self.config.network.channels, self.side, self.side
 
-    def _update(self, network: nn.Module, adam: torch.optim.Adam, phase: Callable) -> None:
-        """Run a phase with gradients for one network alone, and take its step."""
+    def _update(self, network: nn.Module, adam: torch.optim.Adam, phases: list[Callable]) -> None:
+        """Run phases with gradients for one network alone, and take their step."""
         network.requires_grad_(True)
-        phase()
+        for phase in phases:
+            phase()
         network.requires_grad_(False)
         for param in network.parameters():
             if param.grad is None:  # out of reach in this phase: Adam counts a gradient of zero
@@ -276,7 +327,7 @@ class Trainer:
         total, count = self.signs()
         config = self.config
         self.p = augment.adjust_p(
-            self.p, total / count, config.batch, config.ada_interval, config.target, config.ada_kimg
+            self.p, total / count, self.batch, config.ada_interval, config.target, config.ada_kimg
         )
         self.sign_sum, self.sign_count = 0.0, 0
 
@@ -306,6 +357,13 @@ def fast_precision(device: torch.device) -> Precision:
 
 def _adam(network: nn.Module, lr: float, weight: float, interval: int) -> torch.optim.Adam:
     betas = ADAM_BETAS
-    if weight:
+    if weight and interval:
         lr, betas = schedule.lazy_adam(lr, betas, interval)
     return torch.optim.Adam(network.parameters(), lr=lr, betas=betas, eps=ADAM_EPS, fused=True)
+
+
+def _set_lr(adam: torch.optim.Adam, lr: float, weight: float, interval: int) -> None:
+    if weight and interval:
+        lr, _ = schedule.lazy_adam(lr, ADAM_BETAS, interval)
+    for group in adam.param_groups:
+        group["lr"] = lr
