@@ -38,8 +38,10 @@ TINY = TrainConfig(
 )
 
 
-def write_pictures(path: Path, n: int = 12, side: int = 16, labels: list | None = None) -> Path:
-    """A zip of n pictures, each a disc of its own colour and place."""
+def write_pictures(
+    path: Path, n: int = 12, side: int = 16, labels: list | None = None, mode: str = "RGB"
+) -> Path:
+    """A zip of n pictures, each a disc of its own colour and place; on nothing in mode RGBA."""
     chance = np.random.RandomState(0)
     y, x = np.mgrid[:side, :side]
     with zipfile.ZipFile(path, "w") as archive:
@@ -49,7 +51,10 @@ def write_pictures(path: Path, n: int = 12, side: int = 16, labels: list | None 
             disc = (x - cx) ** 2 + (y - cy) ** 2 < (side // 4) ** 2
             picture = np.where(disc[:, :, None], chance.randint(0, 255, 3), 255).astype(np.uint8)
             file = BytesIO()
-            Image.fromarray(picture).save(file, "PNG")
+            image = Image.fromarray(picture).convert(mode)
+            if mode == "RGBA":
+                image.putalpha(Image.fromarray(np.uint8(disc * 255)))
+            image.save(file, "PNG")
             archive.writestr(name, file.getvalue())
         pairs = None if labels is None else [list(pair) for pair in zip(names, labels, strict=True)]
         archive.writestr("dataset.json", json.dumps({"labels": pairs}))

@@ -224,6 +224,7 @@ def _tick(
         "Progress/nimg": at.nimg,
         "Progress/kimg": at.nimg / 1000,
         "Progress/augment_p": trainer.p,
+        **({"Progress/side": trainer.side} if config.network.grows else {}),
         "Timing/total_sec": round(at.seconds, 3),
         "Timing/sec_per_tick": round(at.tick_seconds, 3),
         "Timing/sec_per_kimg": round(at.tick_seconds / nimg * 1000, 3),
@@ -247,5 +248,6 @@ def _tick_line(line: dict[str, Any]) -> str:
         f"gpu {line['Resources/gpu_mem_gib']:.1f} GiB  p {line['Progress/augment_p']:.3f}",
         "r_t -" if r_t is None else f"r_t {r_t:.3f}",
     ]
+    parts += [f"side {line['Progress/side']}"] if "Progress/side" in line else []
     parts += [f"{k.removeprefix('Metrics/')} {v:.2f}" for k, v in line.items() if "Metrics/" in k]
     return "  ".join(parts)
