@@ -165,6 +165,52 @@ def test_p_moves_only_when_it_adapts(pictures, aug):
     assert (trainer.p != 0.5) == (aug != "fixed")
 
 
+@pytest.mark.parametrize(("memory", "p"), [(4, "rises"), (None, "falls")])
+def test_p_rises_on_a_discriminator_that_overfits_and_falls_on_one_that_does_not(
+    pictures, memory, p
+):
+    """Reals are the generator's own pictures: the same 4 again and again, or always new ones."""
+    network = dataclasses.replace(NETWORK, resolution=8, channel_base=256, channel_max=16)
+    config = dataclasses.replace(
+        TINY, batch=8, lr=0.01, gamma=0.0, pl_weight=0.0, style_mixing=0.0, network=network
+    )
+    config = dataclasses.replace(config, p=0.2, ada_interval=4, ada_kimg=1.6, augpipe="bg")
+    trainer = Trainer(config)
+    trainer.adam_g.param_groups[0]["lr"] = 0.0
+    generator = trainer.generator
+
+    def drawn(seed, n):
+        z = torch.randn(n, network.z_dim, generator=torch.Generator().manual_seed(seed))
+        return (generator.synthesis(broadcast(generator.mapping(z), network.num_ws)) + 1) * 127.5
+
+    kept = drawn(0, memory) if memory else None
+    for step in range(64):
+        images = drawn(step, 8) if kept is None else kept.repeat(8 // memory, 1, 1, 1)
+        nimg = step * 8
+        trainer.step(
+            images, torch.zeros(8, 0), nimg, Chance(config, pictures, nimg, trainer.device)
+        )
+    r_t = trainer.tally.finish()["Loss/signs/real"]["mean"]
+    assert (r_t > config.target, trainer.p > 0.25) == (memory is not None,) * 2
+    assert p == "rises" or trainer.p < 0.05
+
+
+@pytest.mark.parametrize("policy", ["color,translation,cutout", "color", "translation", ""])
+def test_diffaugment_in_place_of_ada(pictures, policy):
+    config = dataclasses.replace(TINY, aug="diffaugment", policy=policy)
+    draws = Chance(config, pictures, 0, torch.device("cpu")).augmentation("Dr1", (4, 3, 16, 16), 0)
+    assert (draws.colour is not None, draws.shift is not None) == (
+        "color" in policy,
+        "translation" in policy,
+    )
+    trainer = trained(config, pictures, steps=3)
+    split = trained(dataclasses.replace(config, micro_batch=2), pictures, steps=3)
+    assert trainer.p == 0.5, "ada alone moves it"
+    assert torch.allclose(weights(trainer), weights(split), atol=2e-4)
+    other = trained(dataclasses.replace(config, aug="none"), pictures, steps=3)
+    assert torch.equal(weights(trainer), weights(other)) == (policy == "")
+
+
 def test_gradients_that_are_no_numbers_do_not_spread(pictures):
     trainer = Trainer(TINY)
     with torch.no_grad():

@@ -60,7 +60,7 @@ def apply(pictures: Tensor, params: Params) -> Tensor:
 
     Differentiable in the pictures, as often as one likes.
     """
-    x = pictures.float()
+    x = pictures if pictures.dtype == torch.float64 else pictures.float()
     if params.colour is not None:
         x = recoloured(x, params.colour.to(x))
     if params.shift is not None:
