@@ -105,7 +105,7 @@ def _metadata(facts: Facts) -> str:
     told = hub.ModelCardData(
         library_name=LIBRARY,
         pipeline_tag=TASK,
-        tags=["stylegan2", "gan", "image-generation"],
+        tags=[facts.network.family.lower(), "gan", "image-generation"],
         license=facts.answers.license or None,
         datasets=[facts.answers.dataset] if facts.answers.dataset else None,
         model_name=facts.name.rpartition("/")[2],
@@ -134,7 +134,7 @@ def _summary(facts: Facts) -> str:
     kind = {1: "Grey pictures", 3: "Pictures", 4: "Pictures with transparency"}[network.channels]
     classes = f", in {network.c_dim} classes" if network.c_dim else ""
     sizes = " and ".join(f"{n / 1e6:.2f} M ({name})" for name, n in facts.weights.items())
-    text = f"{kind} of {side}x{side} pixels{classes}, by a StyleGAN2 of {sizes} parameters"
+    text = f"{kind} of {side}x{side} pixels{classes}, by a {network.family} of {sizes} parameters"
     data = training.get("data", {})
     if "pictures" in data and "kimg" in training:
         text += (
@@ -158,10 +158,11 @@ def _samples(facts: Facts) -> list[str]:
 def _use(facts: Facts) -> list[str]:
     name = facts.name + (f"@{facts.revision}" if facts.revision else "")
     shape = f"[{facts.network.resolution}, {facts.network.resolution}, {facts.network.channels}]"
+    cut = f", cut={facts.network.usual_cut}" if facts.network.usual_cut else ""
     lines = [
         "```python\nimport stylegan\n",
         f'model = stylegan.load("{name}")',
-        f"picture = model.render(stylegan.Recipe(seed=7, psi=0.7))  # uint8 {shape}\n```\n",
+        f"picture = model.render(stylegan.Recipe(seed=7, psi=0.7{cut}))  # uint8 {shape}\n```\n",
     ]
     if facts.space:
         page = f"{need('huggingface_hub').constants.ENDPOINT}/spaces/{facts.space}"
@@ -228,10 +229,11 @@ def _limits(facts: Facts) -> list[str]:
         for r in facts.records
         if r["floor"] > 0
     ]
-    if p:
-        lines.append(
-            f"It was trained with pictures augmented at p = {p:.2f}; traces of that can show."
-        )
+    how = f"at p = {p:.2f}" if p else ""
+    if facts.training.get("settings", {}).get("aug") == "diffaugment":
+        how = "by DiffAugment"
+    if how:
+        lines.append(f"It was trained with pictures augmented {how}; traces of that can show.")
     return ["## What it cannot do\n", " ".join(lines) + "\n"]
 
 

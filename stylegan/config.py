@@ -94,6 +94,11 @@ class NetworkConfig:
         return self.architecture == "growing"
 
     @property
+    def family(self) -> str:
+        """The paper's name for such a network."""
+        return "StyleGAN2" if self.style == "demodulated" else "StyleGAN"
+
+    @property
     def usual_cut(self) -> int | None:
         """How many first rows are customarily truncated; none for all (StyleGAN, appendix B)."""
         return V1_CUT if self.style != "demodulated" and self.num_ws > V1_CUT else None

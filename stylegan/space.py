@@ -106,7 +106,7 @@ def space_card(config: SpaceConfig) -> str:
         "colorFrom: indigo",
         "colorTo: gray",
         f"models: [{repo}]",
-        "tags: [stylegan2, image-generation]",
+        "tags: [stylegan, image-generation]",
         "license: apache-2.0",  # the page's own, as LICENSE says; the model has another
     ]
     if config.thumbnail_url:

@@ -13,12 +13,15 @@ from stylegan.checkpoint import CheckpointError, save_encoder, save_model
 from stylegan.directions import closed_form, measure_spread, style_layers
 from stylegan.features import DiscFeatures
 from stylegan.mix import Mix, layer_side
-from stylegan.networks.encoder import Encoder, EncoderConfig
 from stylegan.networks.growing import shrink
 from stylegan.projector import ProjectConfig, Projection, target
 from stylegan.recipe import Edit, Recipe, RowMix
+from stylegan.tabs.crosstable import EXAMPLES as tables
+from stylegan.tabs.crosstable import usual_table
+from stylegan.tabs.interpolation import examples as walks
 from stylegan.tabs.link import welcome
 from stylegan.tabs.tab import fitting_cut
+from stylegan.training.encoder_loop import EncoderTrainConfig, EncoderTrainer
 from stylegan.walk import Walk
 
 
@@ -124,7 +127,11 @@ def test_a_picture_is_found_and_carried(tiny):
 def test_an_encoder_fits(config, tiny, tmp_path):
     generator, discriminator = networks(config)
     save_model(tmp_path / "m", config, {}, generator, discriminator)
-    save_encoder(tmp_path / "m", Encoder(EncoderConfig.of(config)))
+    training = EncoderTrainConfig(model=str(tmp_path / "m"), batch=4, precision="float32")
+    trainer = EncoderTrainer(training, tmp_path / "m", torch.device("cpu"))
+    gaps = [trainer.step()[0] for _ in range(3)]
+    assert all(np.isfinite(gaps))
+    save_encoder(tmp_path / "m", trainer.encoder)
     ws = stylegan.load(tmp_path / "m").encoder(torch.zeros(1, 3, 16, 16))
     assert ws.shape == (1, config.num_ws, config.w_dim)
 
@@ -157,7 +164,9 @@ def test_a_model_whose_growth_was_interrupted_draws_as_far_as_it_has_grown(confi
 def test_v1_is_truncated_in_its_first_8_rows_unless_told_otherwise():
     v1 = model(dataclasses.replace(V1, resolution=64))
     v2 = model(dataclasses.replace(GROWING, resolution=64))
-    assert welcome(v1).cut == 8
-    assert welcome(v2).cut is None
+    for tiny, cut in ((v1, 8), (v2, None)):
+        begin = [welcome(tiny), usual_table(tiny), *walks(tiny).values()]
+        begin += [example(tiny) for example in tables.values()]
+        assert {value.cut for value in begin} == {cut}
     assert [fitting_cut(cut, v1) for cut in (None, 3, 40)] == [8, 3, 8]
     assert [fitting_cut(cut, v2) for cut in (None, 3, 40)] == [None, 3, None]

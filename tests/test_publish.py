@@ -158,6 +158,19 @@ def test_grey_and_transparent_models(hub, tmp_path, channels, mode):
     assert "in 2 classes" in text and "classes in turn" in text
 
 
+def test_the_card_of_a_stylegan_that_was_trained_with_diffaugment(hub, tmp_path):
+    growing = {"architecture": "growing", "d_architecture": "growing", "style": "adain"}
+    config = dataclasses.replace(NETWORK, resolution=64, **growing)
+    training = {"settings": {"aug": "diffaugment"}}
+    save_model(tmp_path / "m", config, training, Generator(config))
+    call(tmp_path / "m")
+    told, text = card(hub.repos["model", "ann/discs"].head())
+    assert told["tags"][0] == "stylegan"
+    assert "by a StyleGAN of" in text
+    assert "stylegan.Recipe(seed=7, psi=0.7, cut=8)" in text
+    assert "augmented by DiffAugment" in text
+
+
 def test_large_pictures_are_few_in_a_grid(tmp_path):
     config = dataclasses.replace(NETWORK, resolution=256, channel_base=256, channel_max=4)
     save_model(tmp_path / "m", config, {}, Generator(config))
