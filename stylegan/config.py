@@ -135,8 +135,14 @@ class TrainConfig:
     preset: str = "auto"
     """Where unset settings take their values from."""
     resume_from: str = ""
-    """Model whose weights a new run begins with, a folder or user/name@revision of the Hub; random
-    ones, if not given."""
+    """Model whose weights a new run begins with as far as they fit: a folder, a run, or
+    user/name@revision of the Hub; random ones, if not given."""
+    start_kimg: float = 0.0
+    """Thousand images that the model begun with counts as having seen."""
+    freeze_d: int = 0
+    """First layers of the discriminator that keep the weights they began with."""
+    freeze_mapping: bool = False
+    """Keep the mapping network's weights that the run began with."""
     seed: int = 0
     """Start of all chance: weights, latents, noise, the order of the pictures, augmentation."""
     batch: int = 32
@@ -196,6 +202,8 @@ class TrainConfig:
         _check_types(self)
         for name, low, high in (
             ("seed", 0, 2**32 - 1),
+            ("start_kimg", 0, 1e6),
+            ("freeze_d", 0, 64),
             ("batch", 1, 65536),
             ("lr", 1e-12, 1),
             ("gamma", 0, 1e6),
@@ -219,6 +227,9 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} {value} is not a positive number")
+        for name in ("start_kimg", "freeze_d", "freeze_mapping"):
+            if getattr(self, name) and not self.resume_from:
+                raise ConfigError(f"{name} is for a run that begins with a model (resume_from)")
         self._check_batches()
 
     @property

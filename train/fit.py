@@ -20,8 +20,9 @@ from stylegan.model import find_device
 from stylegan.publish import check_access, save_answers
 from stylegan.training.loop import Outcome, fit
 from stylegan.training.push import Pusher
-from stylegan.training.run import BEST
+from stylegan.training.run import BEST, CONFIG
 from stylegan.training.step import fast_precision
+from stylegan.training.transfer import like, source_network
 from stylegan.version import ROOT
 
 HELP = """python -m train fit --data data/photos64.zip --preset tiny --minutes 60
@@ -39,6 +40,9 @@ class First:
     data: str
     preset: str = "auto"
     device: str = "auto"
+    resume_from: str = ""
+    run: str | None = None
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def main(argv: list[str]) -> int:
     if call.answers != Answers() and not call.push_to_hub:
         raise UserError("what is told for the card needs --push-to-hub USER/NAME")
     config = call.config
-    folder = Path(call.run or f"runs/{Path(config.data).resolve().stem}-{config.preset}")
+    folder = _run_folder(call.run, config)
     print(json.dumps(dataclasses.asdict(config), indent=2))
     if call.dry_run:
         print(f"would train in {folder}")
@@ -96,18 +100,31 @@ def _line(repo: str, model: Path) -> list[str]:
     return [sys.executable, "-c", f"{begin}sys.exit(main(sys.argv[1:]))", *words]
 
 
+def _run_folder(named: str | None, config: TrainConfig) -> Path:
+    return Path(named or f"runs/{Path(config.data).resolve().stem}-{config.preset}")
+
+
 def _parse(argv: list[str]) -> Call:
     """Flags over preset; the preset is resolved for the size of the data."""
     if {"-h", "--help"} & set(argv):
         default = preset("auto", 64, 3, 0)
     else:
-        first, _ = tyro.cli(First, args=argv, prog="python -m train fit", return_unknown_args=True)
+        first, _ = tyro.cli(
+            First,
+            args=argv,
+            prog="python -m train fit",
+            return_unknown_args=True,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
         pictures = Pictures(first.data)
         default = preset(first.preset, pictures.resolution, pictures.channels, pictures.c_dim)
         default = dataclasses.replace(default, data=first.data)
         if default.precision != "float32":
             fast = fast_precision(find_device(first.device))
             default = dataclasses.replace(default, precision=fast)
+        if first.resume_from:
+            noted = None if first.fresh else _run_folder(first.run, default) / CONFIG
+            default = like(default, source_network(first.resume_from, noted))
     return tyro.cli(
         Call,
         args=argv,

@@ -62,12 +62,16 @@ def fit(
     with run.locked(folder), signals() as stop:
         # Networks, and where they stood
         trainer = Trainer(config, device)
+        begun_with = None
         if config.resume_from and (fresh or not state.exists(folder)):
-            state.start_from(config.resume_from, trainer)
+            begun_with = trainer.start_from(config.resume_from)
         run.begin(folder, config, pictures, fresh)
         at = state.load_latest(folder, trainer)
         if at is None:
-            at = state.Progress()
+            at = state.Progress.beginning(config)
+            if begun_with is not None:
+                say(begun_with.summary())
+                run.note_beginning(folder, str(begun_with))
             snapshot.first_grids(folder, trainer, pictures)
             say(f"begins in {folder}, {_sizes(trainer)}")
         else:

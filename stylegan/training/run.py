@@ -20,7 +20,11 @@ from stylegan.data import Pictures
 FORMAT = 1
 CONFIG, STATS, LOCK, BEST = "config.json", "stats.jsonl", "lock", "best"
 PREPARED = "prepare.json"  # how the pictures were made, as the data set says
-PARTS = (CONFIG, PREPARED, STATS, BEST, "grids", "models", "state-A", "state-B", "events")
+BEGUN_WITH = "resume-from.txt"  # what was taken from the model that the run began with
+PARTS = (
+    *(CONFIG, PREPARED, STATS, BEST, BEGUN_WITH),
+    *("grids", "models", "state-A", "state-B", "events"),
+)
 
 
 @contextmanager
@@ -99,6 +103,12 @@ def append_stats(run: Path, line: dict[str, Any]) -> int:
         file.flush()
         os.fsync(file.fileno())
         return file.tell()
+
+
+def note_beginning(run: Path, report: str) -> None:
+    """Keep what was taken from the model that the run began with."""
+    with replacing_file(run / BEGUN_WITH) as beside:
+        beside.write_text(report, encoding="utf-8")
 
 
 def point_best(run: Path, model: Path) -> None:

@@ -17,16 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from stylegan.atomic import replacing_folder
-from stylegan.checkpoint import (
-    DISCRIMINATOR,
-    CheckpointError,
-    find_model,
-    load_discriminator,
-    load_generator,
-    load_strict,
-    load_tensors,
-    save_tensors,
-)
+from stylegan.checkpoint import CheckpointError, load_strict, load_tensors, save_tensors
+from stylegan.config import TrainConfig
 
 from .step import Trainer
 
@@ -55,6 +47,12 @@ class Progress:
     """Best value of the first metric so far."""
     stats_bytes: int = 0
     """Length of stats.jsonl when this was saved."""
+
+    @classmethod
+    def beginning(cls, config: TrainConfig) -> Progress:
+        """Of a new run; with a model to begin with, that many images seen already."""
+        nimg = round(config.start_kimg * 1000)
+        return cls(nimg=nimg, tick_start_nimg=nimg)
 
 
 def save(run: Path, trainer: Trainer, progress: Progress) -> Path:
@@ -89,19 +87,6 @@ def load_latest(run: Path, trainer: Trainer) -> Progress | None:
 def exists(run: Path) -> bool:
     """Whether there is a state to go on from."""
     return bool(_saved(run))
-
-
-def start_from(model: str, trainer: Trainer) -> None:
-    """Begin with the weights of a model, here or of the Hub; optimisers, p and all counts begin
-    anew.
-
-    Raises CheckpointError where the model has no discriminator, or networks of other shapes.
-    """
-    folder = find_model(model, (DISCRIMINATOR,)).folder
-    averaged = load_generator(folder).state_dict()
-    load_strict(trainer.generator, averaged, model)
-    load_strict(trainer.averaged, averaged, model)
-    load_strict(trainer.discriminator, load_discriminator(folder).state_dict(), model)
 
 
 def _load(folder: Path, numbers: dict[str, Any], trainer: Trainer) -> None:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from stylegan import chance
-from stylegan.config import Precision, TrainConfig
+from stylegan.config import Precision, TrainConfig, UserError
 from stylegan.data import Pictures
 from stylegan.networks.discriminators import Discriminator
 from stylegan.networks.mapping import broadcast
 from stylegan.networks.synthesis_v2 import Generator, Noise
 
-from . import augment, losses, schedule
+from . import augment, losses, schedule, transfer
 from .stats import Tally
 
 ADAM_BETAS, ADAM_EPS = (0.0, 0.99), 1e-8
@@ -86,6 +86,7 @@ class Trainer:
         self.generator.to(self.device).requires_grad_(False)
         self.discriminator.to(self.device).requires_grad_(False)
         self.averaged = copy.deepcopy(self.generator).eval()
+        self._frozen = transfer.frozen(config, self.generator, self.discriminator)
         self.adam_g = _adam(self.generator, config.lr, config.pl_weight, config.g_reg_interval)
         self.adam_d = _adam(self.discriminator, config.lr, config.gamma, config.d_reg_interval)
         self.dtype = DTYPES[config.precision]
@@ -95,6 +96,16 @@ class Trainer:
         self.p = config.p if config.aug != "none" else 0.0
         self.sign_sum, self.sign_count = 0.0, 0
         self._signs: list[Tensor] = []  # of this interval, still on their device
+
+    def start_from(self, model: str) -> transfer.Report:
+        """Begin with what fits of a model's weights; all else begins anew."""
+        report = transfer.start_from(model, self.generator, self.averaged, self.discriminator)
+        if anew := [name for name in report.anew if name in self._frozen]:
+            raise UserError(
+                f"{anew[0]} would keep the random weights that it begins with, since those of "
+                f"{model} do not fit; leave out freeze_d and freeze_mapping"
+            )
+        return report
 
     def step(self, images: Tensor, labels: Tensor, nimg: int, chance: Chance) -> None:
         """Learn from reals: images uint8 [N, C, R, R], labels [N, c_dim], `nimg` seen before."""
@@ -218,6 +229,8 @@ class Trainer:
             other = broadcast(self.generator.mapping(z[1][rows], c), num_ws)
             first = torch.arange(num_ws, device=self.device) < crossover[rows][:, None]
             ws = torch.where(first[:, :, None], ws, other)
+        if not ws.requires_grad:  # a mapping that stays as it is; path lengths need the slope here
+            ws = ws.detach().requires_grad_(torch.is_grad_enabled())
         maps = noise if isinstance(noise, str) else [m[rows] for m in noise]
         return self.generator.synthesis(ws, maps, self.dtype), ws
 
@@ -241,10 +254,13 @@ class Trainer:
 
     def _update(self, network: nn.Module, adam: torch.optim.Adam, phase: Callable) -> None:
         """Run a phase with gradients for one network alone, and take its step."""
-        network.requires_grad_(True)
+        frozen = set(map(id, self._frozen.values()))
+        params = [param for param in network.parameters() if id(param) not in frozen]
+        for param in params:
+            param.requires_grad_(True)
         phase()
         network.requires_grad_(False)
-        for param in network.parameters():
+        for param in params:
             if param.grad is None:  # out of reach in this phase: Adam counts a gradient of zero
                 param.grad = torch.zeros_like(param)
             torch.nan_to_num_(param.grad, nan=0, posinf=GRADIENT_LIMIT, neginf=-GRADIENT_LIMIT)
