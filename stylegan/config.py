@@ -21,6 +21,10 @@ class ConfigError(UserError):
     """A setting that cannot be used."""
 
 
+class RunError(Exception):
+    """Work that began and cannot go on; its text is one sentence for the person at the keyboard."""
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """Shape of a generator and its discriminator; all that is needed to build both."""
@@ -189,6 +193,11 @@ class TrainConfig:
     """Ticks from one snapshot (grid, model, metrics) to the next."""
     metrics: str = "swd"
     """Metrics of each snapshot, separated by commas; the first decides which is best."""
+    keep: int | None = None
+    """Models that stay, the latest and the best one; all, if not given."""
+    on_nan: Literal["stop", "rollback"] = "stop"
+    """What to do when numbers are not finite: stop, or go on from the saved state by other
+    draws."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps ...; auto takes a GPU where there is one."""
     kimg: float | None = None
@@ -227,6 +236,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} {value} is not a positive number")
+        if self.keep is not None and self.keep < 1:
+            raise ConfigError(f"keep {self.keep} is less than 1")
         for name in ("start_kimg", "freeze_d", "freeze_mapping"):
             if getattr(self, name) and not self.resume_from:
                 raise ConfigError(f"{name} is for a run that begins with a model (resume_from)")
@@ -250,7 +261,9 @@ class TrainConfig:
             )
 
 
-NOT_SETTINGS = ("kimg", "minutes", "device", "snap", "metrics", "micro_batch", "data")
+NOT_SETTINGS = (
+    *("kimg", "minutes", "device", "snap", "metrics", "micro_batch", "data", "keep", "on_nan"),
+)
 """Fields that a run may be continued with another value of; data is compared by its content."""
 
 

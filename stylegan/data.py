@@ -201,10 +201,16 @@ def _permutation(seed: int, n: int, epoch: int) -> np.ndarray:
 
 
 def batches(
-    pictures: Pictures, seed: int, start: int, batch: int, workers: int | None = None
+    pictures: Pictures,
+    seed: int,
+    start: int,
+    batch: int,
+    workers: int | None = None,
+    rows: np.ndarray | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless (images uint8 [N, C, H, W], labels float32 [N, c_dim]) from image number `start` on.
 
+    `rows` are those of each batch that are wanted; all, if not given.
     Batches are decoded ahead in threads; closing the generator ends them.
     """
     workers = workers or (1 if pictures.cached else min(8, os.cpu_count() or 1))
@@ -212,6 +218,7 @@ def batches(
 
     def load(place: int) -> tuple[torch.Tensor, torch.Tensor]:
         indices = order(seed, len(pictures), place, batch)
+        indices = indices if rows is None else indices[rows]
         return pictures.images(indices), pictures.labels(indices)
 
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from stylegan.card import Answers
 from stylegan.config import TrainConfig, UserError, preset
 from stylegan.data import Pictures
+from stylegan.distributed import PeerLost, world
 from stylegan.model import find_device
 from stylegan.publish import check_access, save_answers
 from stylegan.training.loop import Outcome, fit
@@ -72,13 +74,20 @@ def main(argv: list[str]) -> int:
         raise UserError("what is told for the card needs --push-to-hub USER/NAME")
     config = call.config
     folder = _run_folder(call.run, config)
-    print(json.dumps(dataclasses.asdict(config), indent=2))
+    rank, _ = world()
+    if rank == 0:
+        print(json.dumps(dataclasses.asdict(config), indent=2))
     if call.dry_run:
         print(f"would train in {folder}")
         return 0
-    if not call.push_to_hub:
+    try:
+        if call.push_to_hub and rank == 0:
+            return _fit_and_push(call, folder)
         return fit(config, folder, fresh=call.fresh).value
-    return _fit_and_push(call, folder)
+    except PeerLost as error:
+        print(f"train: {error}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(Outcome.STOPPED.value)  # an ordinary exit would wait for those that are gone
 
 
 def _fit_and_push(call: Call, folder: Path) -> int:
@@ -117,7 +126,8 @@ def _parse(argv: list[str]) -> Call:
             config=(tyro.conf.FlagCreatePairsOff,),
         )
         pictures = Pictures(first.data)
-        default = preset(first.preset, pictures.resolution, pictures.channels, pictures.c_dim)
+        size = (pictures.resolution, pictures.channels, pictures.c_dim)
+        default = preset(first.preset, *size, gpus=world()[1])
         default = dataclasses.replace(default, data=first.data)
         if default.precision != "float32":
             fast = fast_precision(find_device(first.device))

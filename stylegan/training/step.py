@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from stylegan import chance
 from stylegan.config import Precision, TrainConfig, UserError
 from stylegan.data import Pictures
+from stylegan.distributed import ALONE, Group
 from stylegan.networks.discriminators import Discriminator
 from stylegan.networks.mapping import broadcast
 from stylegan.networks.synthesis_v2 import Generator, Noise
 
 from . import augment, losses, schedule, transfer
+from .guards import Guard
 from .stats import Tally
 
 ADAM_BETAS, ADAM_EPS = (0.0, 0.99), 1e-8
@@ -75,10 +77,18 @@ class Chance:
 
 
 class Trainer:
-    """Networks, optimisers and the few numbers that a step changes."""
+    """Networks, optimisers and the few numbers that a step changes.
 
-    def __init__(self, config: TrainConfig, device: torch.device | str = "cpu") -> None:
-        self.config, self.device = config, torch.device(device)
+    Of several processes each computes its share of the batch, and all take the same step.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        device: torch.device | str = "cpu",
+        group: Group = ALONE,
+    ) -> None:
+        self.config, self.device, self.group = config, torch.device(device), group
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(chance.seed_for(config.seed, "init", 0))
             self.generator = Generator(config.network)
@@ -90,7 +100,8 @@ class Trainer:
         self.adam_g = _adam(self.generator, config.lr, config.pl_weight, config.g_reg_interval)
         self.adam_d = _adam(self.discriminator, config.lr, config.gamma, config.d_reg_interval)
         self.dtype = DTYPES[config.precision]
-        self.tally = Tally()
+        self.tally = Tally(group)
+        self.guard = Guard(self.device, self.tally, counts=group.is_first)
         self.iteration = 0
         self.pl_mean = torch.zeros([], device=self.device)
         self.p = config.p if config.aug != "none" else 0.0
@@ -108,43 +119,45 @@ class Trainer:
         return report
 
     def step(self, images: Tensor, labels: Tensor, nimg: int, chance: Chance) -> None:
-        """Learn from reals: images uint8 [N, C, R, R], labels [N, c_dim], `nimg` seen before."""
+        """Learn from reals: images uint8 [N, C, R, R], labels [N, c_dim], `nimg` seen before.
+
+        They are this process's `share` of the batch; chance draws for the whole batch.
+        """
         config = self.config
         reals = images.to(self.device).float() / 127.5 - 1
         c = labels.to(self.device) if config.network.c_dim else None
 
-        self._update(self.generator, self.adam_g, lambda: self._generator_main(chance))
+        self._update("Gmain", lambda: self._generator_main(chance))
         if config.pl_weight and self.iteration % config.g_reg_interval == 0:
-            self._update(self.generator, self.adam_g, lambda: self._generator_path(chance))
-        self._update(
-            self.discriminator, self.adam_d, lambda: self._discriminator_main(reals, c, chance)
-        )
+            self._update("Gpath", lambda: self._generator_path(chance))
+        self._update("Dmain", lambda: self._discriminator_main(reals, c, chance))
         if config.gamma and self.iteration % config.d_reg_interval == 0:
-            self._update(
-                self.discriminator, self.adam_d, lambda: self._discriminator_r1(reals, c, chance)
-            )
+            self._update("Dr1", lambda: self._discriminator_r1(reals, c, chance))
 
+        self.guard.end_step()
         self._average(schedule.ema_decay(nimg, config.batch, config.ema_kimg, config.ema_ramp))
         self.iteration += 1
         if config.aug == "ada" and self.iteration % config.ada_interval == 0:
             self._adjust_p()
 
-    # Phases: each leaves gradients of the mean over the whole batch
+    # Phases: each leaves the gradients of this process's share of the mean over the whole batch,
+    # and gives that share of the mean
 
-    def _generator_main(self, chance: Chance) -> None:
+    def _generator_main(self, chance: Chance) -> Tensor:
         n = self.config.batch
         z, c, noise, crossover = self._fakes_of("Gmain", n, chance)
         params = chance.augmentation("Gmain", self._shape(n), self.p)
-        w = []
-        for rows in self._parts(n):
+        w, parts, total = [], self._parts(n), self._zero()
+        for rows in parts:
             img, _ = self._fake(z, c, noise, crossover, rows, seen=w)
             logits = self._logits(img, c, params, rows)
             loss = losses.logistic_generator(logits)
-            (loss.sum() / n).backward()
+            total += _backward(loss.sum() / n)
             self._report({"scores/fake": logits, "signs/fake": logits.sign(), "G/loss": loss})
-        self.generator.mapping.track(torch.cat(w))
+        self._track(w, parts, n)
+        return total
 
-    def _generator_path(self, chance: Chance) -> None:
+    def _generator_path(self, chance: Chance) -> Tensor:
         n = max(self.config.batch // self.config.pl_batch_shrink, 1)
         z, c, noise, crossover = self._fakes_of("Gpath", n, chance)
         pl_noise = chance.path_noise(self._shape(n))
@@ -158,46 +171,53 @@ class Trainer:
         # The penalty couples all lengths through their mean: with several parts, first measure all
         held = lengths(parts[0], seen=w) if len(parts) == 1 else None
         every = [lengths(rows, seen=w).detach() for rows in parts] if held is None else [held]
-        values = torch.cat(every).detach().requires_grad_()
+        values = self._gather(every, parts, [n]).requires_grad_()
         penalty, mean = losses.path_penalty(values, self.pl_mean)
         weight = self.config.pl_weight * self.config.g_reg_interval
         (slopes,) = torch.autograd.grad(penalty.mean() * weight, values)
-        for rows, part in zip(parts, slopes.split([len(r) for r in parts]), strict=True):
-            ((lengths(rows) if held is None else held) * part).sum().backward()
+        total = self._zero()
+        for rows in parts:
+            ((lengths(rows) if held is None else held) * slopes[rows]).sum().backward()
+            total += penalty.detach()[rows].sum() * (weight / n)
+        mine = self._columns(n, False).flatten().to(self.device)
+        self._report({"pl_penalty": penalty[mine]})
         self.pl_mean.copy_(mean.detach())
-        self.generator.mapping.track(torch.cat(w))
-        self._report({"pl_penalty": penalty})
+        self._track(w, parts, n)
+        return total
 
-    def _discriminator_main(self, reals: Tensor, c_real: Tensor | None, chance: Chance) -> None:
+    def _discriminator_main(self, reals: Tensor, c_real: Tensor | None, chance: Chance) -> Tensor:
         n = self.config.batch
         z, c, noise, crossover = self._fakes_of("Dmain", n, chance)
         params = chance.augmentation("Dfake", self._shape(n), self.p)
         params_real = chance.augmentation("Dreal", self._shape(n), self.p)
-        w = []
-        for rows in self._parts(n):
+        w, parts, total = [], self._parts(n), self._zero()
+        for rows, mine in zip(parts, self._places(parts), strict=True):
             with torch.no_grad():
                 img, _ = self._fake(z, c, noise, crossover, rows, seen=w)
             fake = self._logits(img, c, params, rows)
             loss_fake = losses.logistic_fake(fake)
-            (loss_fake.sum() / n).backward()
-            real = self._logits(reals[rows], c_real, params_real, rows)
+            total += _backward(loss_fake.sum() / n)
+            real = self._logits(reals[mine], c_real, params_real, rows, mine)
             loss_real = losses.logistic_real(real)
-            (loss_real.sum() / n).backward()
+            total += _backward(loss_real.sum() / n)
             self._report({"scores/fake": fake, "signs/fake": fake.sign()})
             self._report_reals(real, loss_fake.detach() + loss_real.detach())
-        self.generator.mapping.track(torch.cat(w))
+        self._track(w, parts, n)
+        return total
 
-    def _discriminator_r1(self, reals: Tensor, c: Tensor | None, chance: Chance) -> None:
+    def _discriminator_r1(self, reals: Tensor, c: Tensor | None, chance: Chance) -> Tensor:
         n = self.config.batch
         params = chance.augmentation("Dr1", self._shape(n), self.p)
-        for rows in self._parts(n):
-            img = reals[rows].requires_grad_()
-            logits = self._logits(img, c, params, rows)
+        parts, total = self._parts(n), self._zero()
+        for rows, mine in zip(parts, self._places(parts), strict=True):
+            img = reals[mine].requires_grad_()
+            logits = self._logits(img, c, params, rows, mine)
             penalty = losses.r1_penalty(logits, img)
             weight = self.config.gamma / 2 * self.config.d_reg_interval
-            (penalty.sum() * (weight / n)).backward()
+            total += _backward(penalty.sum() * (weight / n))
             self._report({"r1_penalty": penalty})
             self._report_reals(logits, None)
+        return total
 
     # Parts of a phase
 
@@ -235,37 +255,101 @@ class Trainer:
         return self.generator.synthesis(ws, maps, self.dtype), ws
 
     def _logits(
-        self, img: Tensor, c: Tensor | None, params: augment.Params | None, rows: Tensor
+        self,
+        img: Tensor,
+        c: Tensor | None,
+        params: augment.Params | None,
+        rows: Tensor,
+        labelled: Tensor | None = None,
     ) -> Tensor:
+        """D of pictures that stand in these rows of the batch; their labels in the same rows of
+        c, unless `labelled` says in which."""
         if params is not None:
             img = augment.apply(img, params[rows.cpu()])
-        return self.discriminator(img, None if c is None else c[rows], self.dtype)
+        c = None if c is None else c[rows if labelled is None else labelled]
+        return self.discriminator(img, c, self.dtype)
+
+    @property
+    def share(self) -> Tensor:
+        """Rows of the batch that this process computes; int64, on the CPU."""
+        return self._columns(self.config.batch, True).flatten()
+
+    def _columns(self, n: int, groups: bool) -> Tensor:
+        """This process's rows of n as [group, columns]; each column is a whole group of the
+        minibatch deviation."""
+        group = min(self.config.network.mbstd_group, n) if groups else 1
+        rows = torch.arange(n).reshape(group, n // group)
+        return rows.tensor_split(self.group.size, dim=1)[self.group.rank]
 
     def _parts(self, n: int, groups: bool = True) -> list[Tensor]:
         """Rows of each micro-batch; of whole groups of the minibatch deviation, unless not."""
+        return self._micro(self._columns(n, groups).to(self.device), n)
+
+    def _places(self, parts: list[Tensor]) -> list[Tensor]:
+        """Where rows of the batch stand in this process's share of it."""
+        columns = self._columns(self.config.batch, True)
+        places = torch.arange(columns.numel(), device=self.device).reshape(columns.shape)
+        return self._micro(places, self.config.batch)
+
+    def _micro(self, columns: Tensor, n: int) -> list[Tensor]:
+        """Columns, cut into micro-batches."""
         micro = min(self.config.micro_batch or n, n)
-        group = min(self.config.network.mbstd_group, n) if groups else 1
-        rows = torch.arange(n, device=self.device).reshape(group, n // group)
-        return [part.flatten() for part in rows.split(max(micro // group, 1), dim=1)]
+        parts = columns.split(max(micro // len(columns), 1), dim=1)
+        return [part.flatten() for part in parts if part.numel()]
+
+    def _gather(self, values: list[Tensor], parts: list[Tensor], shape: Sequence[int]) -> Tensor:
+        """What each process has for its rows, for all rows: [n, ...]."""
+        whole = torch.zeros(shape, device=self.device)
+        for rows, value in zip(parts, values, strict=True):
+            whole[rows] = value.detach()
+        return self.group.sum_(whole)
+
+    def _track(self, w: list[Tensor], parts: list[Tensor], n: int) -> None:
+        """Move the running mean of w by the whole batch's."""
+        self.generator.mapping.track(self._gather(w, parts, [n, self.config.network.w_dim]))
+
+    def _zero(self) -> Tensor:
+        return torch.zeros([], device=self.device)
 
     def _shape(self, n: int) -> tuple[int, int, int, int]:
         network = self.config.network
         return n, network.channels, network.resolution, network.resolution
 
-    def _update(self, network: nn.Module, adam: torch.optim.Adam, phase: Callable) -> None:
+    def _update(self, name: str, phase: Callable[[], Tensor]) -> None:
         """Run a phase with gradients for one network alone, and take its step."""
-        frozen = set(map(id, self._frozen.values()))
-        params = [param for param in network.parameters() if id(param) not in frozen]
-        for param in params:
+        kind = "generator" if name.startswith("G") else "discriminator"
+        network, adam = (
+            (self.generator, self.adam_g)
+            if kind == "generator"
+            else (self.discriminator, self.adam_d)
+        )
+        params = {
+            full: param
+            for own, param in network.named_parameters()
+            if (full := f"{kind} {own}") not in self._frozen
+        }
+        for param in params.values():
             param.requires_grad_(True)
-        phase()
+        loss = phase()
         network.requires_grad_(False)
-        for param in params:
-            if param.grad is None:  # out of reach in this phase: Adam counts a gradient of zero
-                param.grad = torch.zeros_like(param)
-            torch.nan_to_num_(param.grad, nan=0, posinf=GRADIENT_LIMIT, neginf=-GRADIENT_LIMIT)
+        flat = self._summed(list(params.values()), loss)
+        gradients, loss = flat[:-1], flat[-1]
+        layout = [(full, param.numel()) for full, param in params.items()]
+        self.guard.see(name, gradients, loss, layout)
+        gradients.nan_to_num_(nan=0, posinf=GRADIENT_LIMIT, neginf=-GRADIENT_LIMIT)
+        sizes = [size for _, size in layout]
+        for param, part in zip(params.values(), gradients.split(sizes), strict=True):
+            param.grad = part.view_as(param)
         adam.step()
         adam.zero_grad(set_to_none=True)
+
+    def _summed(self, params: list[nn.Parameter], loss: Tensor) -> Tensor:
+        """Gradients and loss in a row, summed over all processes: the one place where they meet."""
+        flat = [  # out of reach in this phase: Adam counts a gradient of zero
+            (torch.zeros_like(param) if param.grad is None else param.grad).flatten()
+            for param in params
+        ]
+        return self.group.sum_(torch.cat([*flat, loss.reshape(1)]))
 
     @torch.no_grad()
     def _average(self, decay: float) -> None:
@@ -276,14 +360,26 @@ class Trainer:
         for ours, theirs in zip(self.averaged.buffers(), self.generator.buffers(), strict=True):
             ours.copy_(theirs)
 
+    def weights(self) -> list[Tensor]:
+        """Every tensor of the networks."""
+        networks = (self.generator, self.averaged, self.discriminator)
+        return [tensor for network in networks for tensor in network.state_dict().values()]
+
+    def settle(self) -> None:
+        """Bring the processes' statistics together; all of them do it before one saves."""
+        self.signs()
+        self.tally.sums()
+
     # Adaptive augmentation
 
     def signs(self) -> tuple[float, int]:
-        """Sum and count of sign(D(real)) since p was adjusted."""
+        """Sum and count of sign(D(real)) since p was adjusted, over all processes."""
         if self._signs:
             signs = torch.cat(self._signs)
-            self.sign_sum += signs.sum().item()
-            self.sign_count += signs.numel()
+            here = torch.tensor([signs.sum().item(), signs.numel()], dtype=torch.float64)
+            total, count = self.group.sum_(here).tolist()
+            self.sign_sum += total
+            self.sign_count += int(count)
             self._signs = []
         return self.sign_sum, self.sign_count
 
@@ -307,6 +403,12 @@ class Trainer:
         self._report({"scores/real": logits, "signs/real": signs})
         if loss is not None:
             self._report({"D/loss": loss})
+
+
+def _backward(loss: Tensor) -> Tensor:
+    """Add its gradients; the loss, detached."""
+    loss.backward()
+    return loss.detach()
 
 
 def fast_precision(device: torch.device) -> Precision:

@@ -99,7 +99,8 @@ class Report:
         for block, counts in blocks.items():
             cells = "".join(f"{counts[name] or '-':>12}" for name in OUTCOMES)
             lines.append(f"{block:<{width}}{cells}")
-        whole = [block for block, counts in blocks.items() if not counts["copied"]]
+        new = [block for block, counts in blocks.items() if counts["missing"]]
+        whole = [block for block in new if not blocks[block]["copied"]]
         inside = {row.full_name for row in self.rows if row.block in whole}
         single = [name for name in self.anew if name not in inside]
         if self.anew:
