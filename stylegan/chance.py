@@ -14,6 +14,11 @@ def seed_for(seed: int, stream: str, nimg: int) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
 
 
+def seed_after(seed: int, retries: int) -> int:
+    """The run's seed once it had to go back so often; 32 bits."""
+    return seed_for(seed, "retry", retries) % 2**32 if retries else seed
+
+
 def generator(
     seed: int, stream: str, nimg: int, device: torch.device | str = "cpu"
 ) -> torch.Generator:

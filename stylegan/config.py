@@ -25,6 +25,10 @@ class ConfigError(UserError):
     """A setting that cannot be used."""
 
 
+class RunError(Exception):
+    """Work that began and cannot go on; its text is one sentence for the person at the keyboard."""
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """Shape of a generator and its discriminator; all that is needed to build both."""
@@ -207,8 +211,14 @@ class TrainConfig:
     preset: str = "auto"
     """Where unset settings take their values from."""
     resume_from: str = ""
-    """Model whose weights a new run begins with, a folder or user/name@revision of the Hub; random
-    ones, if not given."""
+    """Model whose weights a new run begins with as far as they fit: a folder, a run, or
+    user/name@revision of the Hub; random ones, if not given."""
+    start_kimg: float = 0.0
+    """Thousand images that the model begun with counts as having seen."""
+    freeze_d: int = 0
+    """First layers of the discriminator that keep the weights they began with."""
+    freeze_mapping: bool = False
+    """Keep the mapping network's weights that the run began with."""
     seed: int = 0
     """Start of all chance: weights, latents, noise, the order of the pictures, augmentation."""
     batch: int = 32
@@ -261,6 +271,11 @@ class TrainConfig:
     """Ticks from one snapshot (grid, model, metrics) to the next."""
     metrics: str = "swd"
     """Metrics of each snapshot, separated by commas; the first decides which is best."""
+    keep: int | None = None
+    """Models that stay, the latest and the best one; all, if not given."""
+    on_nan: Literal["stop", "rollback"] = "stop"
+    """What to do when numbers are not finite: stop, or go on from the saved state by other
+    draws."""
     device: str = "auto"
     """cpu, cuda, cuda:1, mps ...; auto takes a GPU where there is one."""
     kimg: float | None = None
@@ -275,6 +290,8 @@ class TrainConfig:
         _check_types(self)
         for name, low, high in (
             ("seed", 0, 2**32 - 1),
+            ("start_kimg", 0, 1e6),
+            ("freeze_d", 0, 64),
             ("batch", 1, MAX_BATCH),
             ("lr", 1e-12, 1),
             ("gamma", 0, 1e6),
@@ -308,6 +325,11 @@ class TrainConfig:
                 f"growth.start {self.growth.start} is above the resolution, which is "
                 f"{self.network.resolution}"
             )
+        if self.keep is not None and self.keep < 1:
+            raise ConfigError(f"keep {self.keep} is less than 1")
+        for name in ("start_kimg", "freeze_d", "freeze_mapping"):
+            if getattr(self, name) and not self.resume_from:
+                raise ConfigError(f"{name} is for a run that begins with a model (resume_from)")
         self._check_batches()
 
     @property
@@ -332,14 +354,17 @@ class TrainConfig:
                     f"batches: {batch} at {resolution} is not a multiple of the mbstd group {group}"
                 )
         micro = self.micro_batch
-        if micro is not None and (micro < 1 or self.batch % micro or micro % group):
+        parts_differ = not self.network.grows and micro and self.batch % micro
+        if micro is not None and (micro < 1 or parts_differ or micro % group):
             raise ConfigError(
                 f"micro_batch {micro} does not cut the batch {self.batch} into equal parts of "
                 f"whole mbstd groups of {group}"
             )
 
 
-NOT_SETTINGS = ("kimg", "minutes", "device", "snap", "metrics", "micro_batch", "data")
+NOT_SETTINGS = (
+    *("kimg", "minutes", "device", "snap", "metrics", "micro_batch", "data", "keep", "on_nan"),
+)
 """Fields that a run may be continued with another value of; data is compared by its content."""
 
 

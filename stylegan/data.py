@@ -207,17 +207,21 @@ def batches(
     start: int,
     batch: int | Callable[[int], int],
     workers: int | None = None,
+    rows: np.ndarray | Callable[[int], np.ndarray] | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless (images uint8 [N, C, H, W], labels float32 [N, c_dim]) from image number `start` on.
 
-    `batch` is how many, or a function of the image number at which a batch begins. They are decoded
-    ahead in threads; closing the generator ends them.
+    `batch` is how many, or a function of the image number at which a batch begins; `rows` are those
+    of each batch that are wanted, or a function of how many it has; all, if not given. Batches are
+    decoded ahead in threads; closing the generator ends them.
     """
     workers = workers or (1 if pictures.cached else min(8, os.cpu_count() or 1))
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pictures")
 
     def load(place: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         indices = order(seed, len(pictures), place, count)
+        if rows is not None:
+            indices = indices[rows(count) if callable(rows) else rows]
         return pictures.images(indices), pictures.labels(indices)
 
     def loads() -> Iterator[Future]:

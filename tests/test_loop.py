@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,18 +16,11 @@ import torch
 from training_data import NETWORK, tiny, write_pictures
 
 from stylegan.atomic import replacing_folder
-from stylegan.checkpoint import (
-    CheckpointError,
-    load_discriminator,
-    load_generator,
-    load_tensors,
-    read_config,
-)
+from stylegan.checkpoint import load_tensors, read_config
 from stylegan.config import UserError
 from stylegan.data import Pictures
 from stylegan.training import loop, run, snapshot, state
 from stylegan.training.loop import Outcome, fit
-from stylegan.training.step import Trainer
 
 KIMG = 0.2
 RUNNER = """
@@ -295,49 +287,6 @@ def test_the_best_model_at_the_end_is_remembered(data, tmp_path, monkeypatch):
     for kimg, best in ((0.04, "000040"), (0.06, "000060"), (0.08, "000060")):
         fit(tiny(data, kimg=kimg, metrics="swd"), folder, say=quiet)
         assert (folder / "best").resolve().name == best
-
-
-def test_a_run_begins_with_the_weights_of_a_model(data, undisturbed, tmp_path):
-    folder, source = tmp_path / "run", undisturbed / "models" / "000000"
-    config = tiny(data, kimg=0.004, resume_from=str(source))
-    trainer = Trainer(config, torch.device("cpu"))
-    state.start_from(config.resume_from, trainer)
-    averaged, discriminator = load_generator(source), load_discriminator(source)
-    for ours, theirs in (
-        (trainer.generator, averaged),
-        (trainer.averaged, averaged),
-        (trainer.discriminator, discriminator),
-    ):
-        assert all(map(torch.equal, ours.state_dict().values(), theirs.state_dict().values()))
-
-    grids = []
-    first = folder / "grids" / "000000.png"
-    fit(config, folder, say=lambda line: grids.append(first.read_bytes()))
-    assert grids[0] == (source / "samples.png").read_bytes()
-
-
-def test_what_a_run_began_with_is_not_needed_again(data, undisturbed, tmp_path):
-    folder, source = tmp_path / "run", tmp_path / "source"
-    shutil.copytree(undisturbed / "models" / "000000", source)
-    fit(tiny(data, kimg=0.04, resume_from=str(source)), folder, say=quiet)
-    shutil.rmtree(source)
-    said = []
-    fit(tiny(data, kimg=0.06, resume_from=str(source)), folder, say=said.append)
-    assert "goes on" in said[0]
-
-
-def test_a_model_that_a_run_cannot_begin_with_leaves_no_run(data, undisturbed, tmp_path):
-    folder, source = tmp_path / "run", tmp_path / "source"
-    shutil.copytree(undisturbed / "models" / "000000", source)
-    network = dataclasses.replace(NETWORK, channel_max=4)
-    with pytest.raises(CheckpointError, match=r"source.* instead of "):
-        fit(tiny(data, network=network, resume_from=str(source)), folder, say=quiet)
-    (source / "discriminator.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"discriminator.safetensors does not exist"):
-        fit(tiny(data, resume_from=str(source)), folder, say=quiet)
-    with pytest.raises(CheckpointError, match="nowhere"):
-        fit(tiny(data, resume_from=str(tmp_path / "nowhere")), folder, say=quiet)
-    assert fit(tiny(data, kimg=0.02), folder, say=quiet) is Outcome.DONE
 
 
 def test_trained_from_a_thread(data, tmp_path):

@@ -10,7 +10,7 @@ import difflib
 import importlib
 import sys
 
-from stylegan.config import UserError
+from stylegan.config import RunError, UserError
 
 COMMANDS = {  # name -> (module, one line)
     "collect": ("train.collect", "pictures from a page, a list of addresses or a data set"),
@@ -44,6 +44,8 @@ def main(argv: list[str]) -> int:
         return importlib.import_module(COMMANDS[name][0]).main(rest)
     except UserError as error:
         return _fail(str(error), 2)
+    except RunError as error:
+        return _fail(str(error), 1)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         return _fail(f"{error.strerror or error}{where}", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,13 +17,15 @@ from tqdm import tqdm
 from stylegan.card import Answers
 from stylegan.config import TrainConfig, UserError
 from stylegan.data import Pictures
+from stylegan.distributed import PeerLost, world
 from stylegan.model import find_device
 from stylegan.presets import preset
 from stylegan.publish import check_access, save_answers
 from stylegan.training.loop import Outcome, fit
 from stylegan.training.push import Pusher
-from stylegan.training.run import BEST
+from stylegan.training.run import BEST, CONFIG
 from stylegan.training.step import fast_precision
+from stylegan.training.transfer import like, source_network
 from stylegan.version import ROOT
 
 HELP = """python -m train fit --data data/photos64.zip --preset tiny --minutes 60
@@ -40,6 +43,9 @@ class First:
     data: str
     preset: str = "auto"
     device: str = "auto"
+    resume_from: str = ""
+    run: str | None = None
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,14 +74,21 @@ def main(argv: list[str]) -> int:
     if call.answers != Answers() and not call.push_to_hub:
         raise UserError("what is told for the card needs --push-to-hub USER/NAME")
     config = call.config
-    folder = Path(call.run or f"runs/{Path(config.data).resolve().stem}-{config.preset}")
-    print(json.dumps(dataclasses.asdict(config), indent=2))
+    folder = _run_folder(call.run, config)
+    rank, _ = world()
+    if rank == 0:
+        print(json.dumps(dataclasses.asdict(config), indent=2))
     if call.dry_run:
         print(f"would train in {folder}")
         return 0
-    if not call.push_to_hub:
+    try:
+        if call.push_to_hub and rank == 0:
+            return _fit_and_push(call, folder)
         return fit(config, folder, fresh=call.fresh).value
-    return _fit_and_push(call, folder)
+    except PeerLost as error:
+        print(f"train: {error}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(Outcome.STOPPED.value)  # an ordinary exit would wait for those that are gone
 
 
 def _fit_and_push(call: Call, folder: Path) -> int:
@@ -97,18 +110,32 @@ def _line(repo: str, model: Path) -> list[str]:
     return [sys.executable, "-c", f"{begin}sys.exit(main(sys.argv[1:]))", *words]
 
 
+def _run_folder(named: str | None, config: TrainConfig) -> Path:
+    return Path(named or f"runs/{Path(config.data).resolve().stem}-{config.preset}")
+
+
 def _parse(argv: list[str]) -> Call:
     """Flags over preset; the preset is resolved for the size of the data."""
     if {"-h", "--help"} & set(argv):
         default = preset("auto", 64, 3, 0)
     else:
-        first, _ = tyro.cli(First, args=argv, prog="python -m train fit", return_unknown_args=True)
+        first, _ = tyro.cli(
+            First,
+            args=argv,
+            prog="python -m train fit",
+            return_unknown_args=True,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
         pictures = Pictures(first.data)
-        default = preset(first.preset, pictures.resolution, pictures.channels, pictures.c_dim)
+        size = (pictures.resolution, pictures.channels, pictures.c_dim)
+        default = preset(first.preset, *size, gpus=world()[1])
         default = dataclasses.replace(default, data=first.data)
         if default.precision != "float32":
             fast = fast_precision(find_device(first.device))
             default = dataclasses.replace(default, precision=fast)
+        if first.resume_from:
+            noted = None if first.fresh else _run_folder(first.run, default) / CONFIG
+            default = like(default, source_network(first.resume_from, noted))
     return tyro.cli(
         Call,
         args=argv,

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import psutil
 import torch
 from tqdm import tqdm
 
-from stylegan import data, extras
-from stylegan.config import TrainConfig, UserError
+from stylegan import data
+from stylegan.chance import seed_after
+from stylegan.config import RunError, TrainConfig, UserError
+from stylegan.distributed import Group, PeerLost, joined
 from stylegan.evaluate import check_names
 from stylegan.model import find_device
 
-from . import augment, run, schedule, snapshot, state
+from . import augment, memory, report, run, schedule, snapshot, state
+from .guards import MOST_RETRIES, Trouble
+from .push import Push
 from .step import Chance, Trainer
 
 SAVE_MINUTES = 5.0
@@ -37,7 +40,7 @@ class Outcome(Enum):
     """Interrupted, with a saved state to go on from."""
 
 
-class _Stop:
+class Stop:
     """Set by Ctrl-C or SIGTERM; the loop looks at it after each step."""
 
     requested = False
@@ -48,82 +51,221 @@ def fit(
     folder: str | Path,
     fresh: bool = False,
     say: Callable[[str], None] = tqdm.write,
-    push: Callable[[Path], None] = lambda model: None,
+    push: Push | None = None,
 ) -> Outcome:
     """Train in the run folder, going on from what is there; `fresh` sets that aside.
 
-    `push` is handed each snapshot's model folder, and returns at once.
+    Started by torchrun, it is one of several processes that train as one. Raises PeerLost where
+    another one has ended, RunError where the run cannot go on.
 
     The result is a function of the settings and the data alone, however often it was interrupted.
     """
-    # Settings, pictures, a folder of one's own
-    folder, device = Path(folder), find_device(config.device)
-    pictures = data.Pictures(config.data, mirror=config.mirror)
-    _check(config, pictures, device)
-    with run.locked(folder), signals() as stop:
-        # Networks, and where they stood
-        trainer = Trainer(config, device)
-        if config.resume_from and (fresh or not state.exists(folder)):
-            state.start_from(config.resume_from, trainer)
-        run.begin(folder, config, pictures, fresh)
-        at = state.load_latest(folder, trainer)
-        if at is None:
-            at = state.Progress()
-            snapshot.first_grids(folder, trainer, pictures)
-            say(f"begins in {folder}, {_sizes(trainer)}")
-        else:
-            say(f"goes on in {folder} at {at.nimg / 1000:.1f} kimg, {_sizes(trainer)}")
-        run.cut_stats(folder, at.stats_bytes)
+    with joined(find_device(config.device)) as (group, device):
+        pictures = data.Pictures(config.data, mirror=config.mirror)
+        _check(config, pictures, device, group)
+        with ExitStack() as open_until_the_end:
+            lock = run.locked(Path(folder))
+            group.first(lambda: open_until_the_end.enter_context(lock))
+            stop = open_until_the_end.enter_context(signals())
+            training = Training(config, Path(folder), pictures, device, group)
+            training.say = say if group.is_first else _silently
+            training.push = push or Push()
+            try:
+                training.begin(fresh)
+                outcome = training.train(stop)
+                training.end(outcome)
+            except PeerLost as error:
+                at_kimg = training.saved_nimg / 1000
+                raise PeerLost(
+                    f"another process of this run has ended ({error}); it is saved at "
+                    f"{at_kimg:.1f} kimg, and the same line goes on from there"
+                ) from error
+            return outcome
 
-        # Steps
-        began = saved = now = time.monotonic()
-        outcome = Outcome.DONE
+
+class Training:
+    """A run while it is trained."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: Path,
+        pictures: data.Pictures,
+        device: torch.device,
+        group: Group,
+    ) -> None:
+        self.config, self.folder, self.pictures = config, folder, pictures
+        self.device, self.group = device, group
+        self.say: Callable[[str], None] = tqdm.write
+        self.push = Push()
+        self.trainer = Trainer(config, device, group)
+        self.at = state.Progress.beginning(config)
+        self.began = self.saved = time.monotonic()
+        self.saved_nimg = self.at.nimg
+
+    # Networks, and where they stood
+
+    def begin(self, fresh: bool) -> None:
+        """Load the latest state, or begin the run; it is saved before the first step."""
+        config, folder, trainer = self.config, self.folder, self.trainer
+        begun_with = None
+        if config.resume_from and (fresh or not state.exists(folder)):
+            begun_with = trainer.start_from(config.resume_from)
+        self.group.first(lambda: run.begin(folder, config, self.pictures, fresh))
+        sizes = f"{_sizes(trainer)}; {memory.sentence(trainer)}"
+        if self._load():
+            self.say(f"goes on in {folder} at {self.at.nimg / 1000:.1f} kimg, {sizes}")
+            return
+        if begun_with is not None:
+            self.say(begun_with.summary())
+            self.group.first(lambda: run.note_beginning(folder, str(begun_with)))
+        self.group.first(lambda: snapshot.first_grids(folder, trainer, self.pictures))
+        self.say(f"begins in {folder}, {sizes}")
+        self._save()
+
+    def _load(self) -> bool:
+        """Go on from the latest state, if there is one."""
+        at = state.load_latest(self.folder, self.trainer)
+        nimg = torch.tensor([-1 if at is None else at.nimg])
+        if self.group.sum_(nimg.clone()).item() != nimg.item() * self.group.size:
+            raise RunError(f"the processes of the run do not all see the same folder {self.folder}")
+        self.group.share_(self.trainer.weights())
+        self.at = at or self.at
+        self.saved_nimg = self.at.nimg
+        return at is not None
+
+    # Steps
+
+    def train(self, stop: Stop) -> Outcome:
+        """Until the budget is used up or someone stops it, over any number of rollbacks."""
+        outcome = None
+        while outcome is None:
+            self.group.first(lambda: run.cut_stats(self.folder, self.at.stats_bytes))
+            try:
+                outcome = self._steps(stop)
+            except Trouble as trouble:
+                self._roll_back(trouble)
+        return outcome
+
+    def _steps(self, stop: Stop) -> Outcome:
+        config, at, trainer, group = self.config, self.at, self.trainer, self.group
+        drawn = dataclasses.replace(config, seed=seed_after(config.seed, at.retries))
         batch = partial(schedule.batch, config=config)
-        reals = data.batches(pictures, config.seed, at.nimg, batch)
-        with closing(reals), _board(folder, at, say) as board, _bar(config, at) as bar:
-            while not _spent(config, at.nimg, now - began):
+        rows = trainer.share_of
+        reals = data.batches(self.pictures, drawn.seed, at.nimg, batch, rows=rows)
+        board = report.board(self.folder, at, self.say)
+        with (
+            closing(reals),
+            board if group.is_first else nullcontext(_silently) as write,
+            report.bar(config, at, group.is_first) as bar,
+            memory.shortage_in_words(trainer),
+        ):
+            now, ended, stopped = time.monotonic(), self._spent(), False
+            while not ended:
                 images, labels = next(reals)
-                trainer.step(images, labels, at.nimg, Chance(config, pictures, at.nimg, device))
+                chance = Chance(drawn, self.pictures, at.nimg, self.device)
+                trainer.step(images, labels, at.nimg, chance)
                 at.nimg += trainer.batch
                 bar.update(trainer.batch)
                 before, now = now, time.monotonic()
                 at.seconds += now - before
                 at.tick_seconds += now - before
 
-                # A tick: statistics, now and then a snapshot, and the state
-                if at.nimg >= at.tick_start_nimg + config.tick_kimg * 1000:
-                    at.tick += 1
+                # Where all processes agree what comes next
+                ended, stopped = group.any(self._spent(), stop.requested)
+                ticks = at.nimg >= at.tick_start_nimg + config.tick_kimg * 1000
+                if ticks or ended or stopped or self.device.type == "cpu":  # a GPU is not asked
+                    trainer.guard.check()  # at every step: it would have to wait
+                if ticks:
                     bar.clear()
-                    line = _tick(config, trainer, at, device)
-                    if at.tick % config.snap == 0:
-                        line.update(snapshot.write(folder, config, trainer, pictures, at))
-                        push(snapshot.model_folder(folder, at))
-                    at.stats_bytes = run.append_stats(folder, line)
-                    board(line)
-                    say(_tick_line(line))
-                    at.tick_start_nimg, at.tick_seconds = at.nimg, 0.0
+                    self._tick(write)
                     bar.reset()
                     now = time.monotonic()
-                    if at.tick % config.snap == 0 or now - saved > SAVE_MINUTES * 60:
-                        state.save(folder, trainer, at)
-                        saved = now = time.monotonic()
-                if stop.requested:
-                    outcome = Outcome.STOPPED
-                    break
+                if stopped:
+                    return Outcome.STOPPED
+        return Outcome.DONE
 
-        # The end: everything is on disk before a word is said
-        if outcome is Outcome.DONE and not snapshot.model_folder(folder, at).exists():
-            snapshot.write(folder, config, trainer, pictures, at)
-            push(snapshot.model_folder(folder, at))
-        state.save(folder, trainer, at)
+    def _spent(self) -> bool:
+        config, seconds = self.config, time.monotonic() - self.began
+        return (config.kimg is not None and self.at.nimg >= config.kimg * 1000) or (
+            config.minutes is not None and seconds >= config.minutes * 60
+        )
+
+    # A tick: statistics, now and then a snapshot, and the state
+
+    def _tick(self, write: Callable[[report.Line], None]) -> None:
+        at = self.at
+        at.tick += 1
+        left = report.left_sec(self.config, at, time.monotonic() - self.began)
+        line = report.tick(self.trainer, at, left)
+        snaps = at.tick % self.config.snap == 0
+
+        def note() -> None:
+            if snaps:
+                line.update(self._snapshot())
+            at.stats_bytes = run.append_stats(self.folder, line)
+            write(line)
+            self.say(report.sentence(line))
+
+        self.group.first(note)
+        at.tick_start_nimg, at.tick_seconds = at.nimg, 0.0
+        late = self.group.is_first and time.monotonic() - self.saved > SAVE_MINUTES * 60
+        if self.group.any(snaps or late)[0]:
+            self._save()
+
+    def _snapshot(self) -> dict[str, float]:
+        """Grid, metrics and model; gives the metrics."""
+        metrics = snapshot.write(self.folder, self.config, self.trainer, self.pictures, self.at)
+        self.push(snapshot.model_folder(self.folder, self.at))
+        if self.config.keep is not None:
+            run.prune(self.folder, self.config.keep, self.push.needs())
+        return metrics
+
+    def _save(self) -> None:
+        self.trainer.settle()
+        self.group.first(lambda: state.save(self.folder, self.trainer, self.at))
+        self.saved, self.saved_nimg = time.monotonic(), self.at.nimg
+
+    # Numbers that are not finite: back to the saved state, and on by other draws
+
+    def _roll_back(self, trouble: Trouble) -> None:
+        found = f"at {self.at.nimg / 1000:.1f} kimg {trouble}"
+        retries = self.at.retries + 1
+        if self.config.on_nan == "stop" or retries > MOST_RETRIES:
+            advice = (
+                "--on-nan rollback goes on from there by other draws"
+                if self.config.on_nan == "stop"
+                else f"it did so after {MOST_RETRIES} rollbacks, too: a lower --lr may help"
+            )
+            raise RunError(
+                f"{found}; the run is saved at {self.saved_nimg / 1000:.1f} kimg; {advice}"
+            )
+        self._load()
+        self.at.retries = retries
+        self.say(
+            f"{found}; back to {self.at.nimg / 1000:.1f} kimg and on by other draws, "
+            f"{retries} of {MOST_RETRIES} times"
+        )
+        self._save()
+
+    # The end: everything is on disk before a word is said
+
+    def end(self, outcome: Outcome) -> None:
+        """Write the last model and the state."""
+        model = snapshot.model_folder(self.folder, self.at)
         if outcome is Outcome.DONE:
-            say(f"done at {at.nimg / 1000:.1f} kimg: {snapshot.model_folder(folder, at)}")
+            self.group.first(lambda: None if model.exists() else self._snapshot())
+        self._save()
+        kimg = f"{self.at.nimg / 1000:.1f} kimg"
+        if outcome is Outcome.DONE:
+            self.say(f"done at {kimg}: {model}")
         else:
-            say(f"stopped at {at.nimg / 1000:.1f} kimg, all saved; the same line goes on from here")
-        return outcome
+            self.say(f"stopped at {kimg}, all saved; the same line goes on from here")
 
 
-def _check(config: TrainConfig, pictures: data.Pictures, device: torch.device) -> None:
+def _check(
+    config: TrainConfig, pictures: data.Pictures, device: torch.device, group: Group
+) -> None:
     """What settings alone cannot tell, before anything is written."""
     network = config.network
     ours = (network.resolution, network.channels, network.c_dim)
@@ -139,6 +281,13 @@ def _check(config: TrainConfig, pictures: data.Pictures, device: torch.device) -
     check_names(config.metric_names)
     if config.precision == "float16" and device.type == "cpu":
         raise UserError("float16 is for GPUs; on a CPU use bfloat16 or float32")
+    for _, batch in schedule.stages(config):
+        mbstd = min(network.mbstd_group, batch)
+        if batch // mbstd % group.size:
+            raise UserError(
+                f"a batch of {batch} in mbstd groups of {mbstd} cannot be shared equally by "
+                f"{group.size} processes"
+            )
 
 
 def _sizes(trainer: Trainer) -> str:
@@ -146,19 +295,18 @@ def _sizes(trainer: Trainer) -> str:
         sum(p.numel() for p in network.parameters()) / 1e6
         for network in (trainer.generator, trainer.discriminator)
     )
-    return f"generator {g:.2f} M parameters, discriminator {d:.2f} M, on {trainer.device}"
+    where = f"{trainer.group.size} x {trainer.device.type}" if trainer.group.size > 1 else None
+    return f"generator {g:.2f} M parameters, discriminator {d:.2f} M, on {where or trainer.device}"
 
 
-def _spent(config: TrainConfig, nimg: int, seconds: float) -> bool:
-    return (config.kimg is not None and nimg >= config.kimg * 1000) or (
-        config.minutes is not None and seconds >= config.minutes * 60
-    )
+def _silently(something: object) -> None:
+    """Where only the first process speaks."""
 
 
 @contextmanager
-def signals() -> Iterator[_Stop]:
+def signals() -> Iterator[Stop]:
     """Let Ctrl-C and SIGTERM end the step, not the process; a second one ends it at once."""
-    stop = _Stop()
+    stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
@@ -174,80 +322,3 @@ def signals() -> Iterator[_Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _bar(config: TrainConfig, at: state.Progress) -> tqdm:
-    """Progress within a tick; silent where nobody watches."""
-    return tqdm(
-        total=int(config.tick_kimg * 1000),
-        initial=at.nimg - at.tick_start_nimg,
-        unit="img",
-        leave=False,
-        disable=None,
-    )
-
-
-@contextmanager
-def _board(
-    folder: Path, at: state.Progress, say: Callable[[str], None]
-) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Write each tick for TensorBoard, where it is installed; what a state takes back is purged."""
-    try:
-        module = extras.need("torch.utils.tensorboard")
-    except UserError as error:
-        say(f"no TensorBoard events: {error}")
-        yield lambda line: None
-        return
-    with module.SummaryWriter(folder / "events", purge_step=at.nimg + 1) as writer:
-
-        def add(line: dict[str, Any]) -> None:
-            for name, value in line.items():
-                number = value["mean"] if isinstance(value, dict) else value
-                if number is not None:
-                    writer.add_scalar(name, number, line["Progress/nimg"])
-            writer.flush()
-
-        yield add
-
-
-# Ticks
-
-
-def _tick(
-    config: TrainConfig, trainer: Trainer, at: state.Progress, device: torch.device
-) -> dict[str, Any]:
-    """One line of stats.jsonl."""
-    nimg = at.nimg - at.tick_start_nimg
-    gpu = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
-    return {
-        "Progress/tick": at.tick,
-        "Progress/nimg": at.nimg,
-        "Progress/kimg": at.nimg / 1000,
-        "Progress/augment_p": trainer.p,
-        **({"Progress/side": trainer.side} if config.network.grows else {}),
-        "Timing/total_sec": round(at.seconds, 3),
-        "Timing/sec_per_tick": round(at.tick_seconds, 3),
-        "Timing/sec_per_kimg": round(at.tick_seconds / nimg * 1000, 3),
-        "Timing/img_per_sec": round(nimg / at.tick_seconds, 3),
-        "Resources/cpu_mem_gib": round(psutil.Process().memory_info().rss / 2**30, 3),
-        "Resources/gpu_mem_gib": round(gpu / 2**30, 3),
-        **trainer.tally.finish(),
-    }
-
-
-def _tick_line(line: dict[str, Any]) -> str:
-    """What a person reads of it."""
-    minutes, seconds = divmod(int(line["Timing/total_sec"]), 60)
-    r_t = line["Loss/signs/real"]["mean"]
-    parts = [
-        f"tick {line['Progress/tick']:<4d} kimg {line['Progress/kimg']:<8.1f}",
-        f"time {minutes // 60}:{minutes % 60:02d}:{seconds:02d}",
-        f"sec/tick {line['Timing/sec_per_tick']:<7.1f}",
-        f"sec/kimg {line['Timing/sec_per_kimg']:<7.2f}",
-        f"img/s {line['Timing/img_per_sec']:<6.1f} cpu {line['Resources/cpu_mem_gib']:.1f} GiB",
-        f"gpu {line['Resources/gpu_mem_gib']:.1f} GiB  p {line['Progress/augment_p']:.3f}",
-        "r_t -" if r_t is None else f"r_t {r_t:.3f}",
-    ]
-    parts += [f"side {line['Progress/side']}"] if "Progress/side" in line else []
-    parts += [f"{k.removeprefix('Metrics/')} {v:.2f}" for k, v in line.items() if "Metrics/" in k]
-    return "  ".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 
 LOG = "push.log"
+ON_ITS_WAY = ".push.json"  # model and process of the push that runs, also after this program
 MOST_SEC = 3600.0  # for one push, which is ended then
 NICE = 10  # priority: training comes first
 QUIET = {  # what a push may not take from training
@@ -22,7 +24,18 @@ QUIET = {  # what a push may not take from training
 }
 
 
-class Pusher:
+class Push:
+    """What is done with snapshots beside a training; here nothing."""
+
+    def __call__(self, model: Path) -> None:
+        """Take a new model folder; returns at once."""
+
+    def needs(self) -> set[Path]:
+        """Model folders that may not go yet."""
+        return set()
+
+
+class Pusher(Push):
     """Hands snapshots to a command, one at a time, each in a process of its own.
 
     The process outlives this one, so that a training that is stopped does not tear a push. A
@@ -42,6 +55,7 @@ class Pusher:
         """The model that arrived last."""
         self._seen = 0
         self._next: Path | None = None
+        self._now: Path | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
@@ -50,6 +64,12 @@ class Pusher:
         self._seen += 1
         if self._seen % self.every == 0:
             self._take(model)
+
+    def needs(self) -> set[Path]:
+        """Models that wait or are on their way, even if an earlier call sent them off."""
+        with self._lock:
+            waiting = {model for model in (self._next, self._now) if model is not None}
+        return waiting | on_its_way(self.run)
 
     def finish(self, best: Path, most_sec: float = MOST_SEC) -> bool:
         """Let the best model be the last one sent, and wait; whether it arrived."""
@@ -80,6 +100,7 @@ class Pusher:
         while True:
             with self._lock:
                 model, self._next = self._next, None
+                self._now = model
                 if model is None:
                     self._thread = None
                     return
@@ -101,6 +122,9 @@ class Pusher:
             )
         with suppress(psutil.Error, ValueError):  # it may be over, or priorities be others
             psutil.Process(process.pid).nice(NICE)
+            born = psutil.Process(process.pid).create_time()
+            note = {"model": model.name, "pid": process.pid, "born": born}
+            (self.run / ON_ITS_WAY).write_text(json.dumps(note), encoding="utf-8")
         try:
             code = process.wait(MOST_SEC)
         except subprocess.TimeoutExpired:
@@ -116,6 +140,16 @@ class Pusher:
             return
         reason = said[-1].removeprefix("train: ") if said else f"exit code {code}"
         self.say(f"{model.name} did not reach the Hub: {reason} (more in {self.run / LOG})")
+
+
+def on_its_way(run: Path) -> set[Path]:
+    """The model that a process sends now, whoever started it."""
+    try:
+        note = json.loads((run / ON_ITS_WAY).read_text(encoding="utf-8"))
+        born = psutil.Process(note["pid"]).create_time()
+        return {run / "models" / note["model"]} if born == note["born"] else set()
+    except (OSError, ValueError, KeyError, psutil.Error):
+        return set()
 
 
 def _words(log: Path, start: int) -> list[str]:

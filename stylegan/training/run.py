@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,21 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from stylegan.atomic import replacing_file
+from stylegan.checkpoint import DISCRIMINATOR, GENERATOR
 from stylegan.config import NOT_SETTINGS, TrainConfig, UserError
 from stylegan.data import Pictures
+from stylegan.evaluate import METRICS_FILE
 
 FORMAT = 1
 CONFIG, STATS, LOCK, BEST = "config.json", "stats.jsonl", "lock", "best"
+SAMPLES = "samples.png"
 PREPARED = "prepare.json"  # how the pictures were made, as the data set says
-PARTS = (CONFIG, PREPARED, STATS, BEST, "grids", "models", "state-A", "state-B", "events")
+BEGUN_WITH = "resume-from.txt"  # what was taken from the model that the run began with
+WRITTEN = {CONFIG, GENERATOR, DISCRIMINATOR, METRICS_FILE, SAMPLES}  # of a model
+PARTS = (
+    *(CONFIG, PREPARED, STATS, BEST, BEGUN_WITH),
+    *("grids", "models", "state-A", "state-B", "events"),
+)
 
 
 @contextmanager
@@ -101,6 +109,12 @@ def append_stats(run: Path, line: dict[str, Any]) -> int:
         return file.tell()
 
 
+def note_beginning(run: Path, report: str) -> None:
+    """Keep what was taken from the model that the run began with."""
+    with replacing_file(run / BEGUN_WITH) as beside:
+        beside.write_text(report, encoding="utf-8")
+
+
 def point_best(run: Path, model: Path) -> None:
     """Let `best` stand for this model folder."""
     beside = run / f".{BEST}.tmp"
@@ -110,6 +124,16 @@ def point_best(run: Path, model: Path) -> None:
         os.replace(beside, run / BEST)
     except OSError:  # a file system, or Windows, without links
         shutil.copytree(model, run / BEST, dirs_exist_ok=True)
+
+
+def prune(run: Path, keep: int, needed: Collection[Path]) -> None:
+    """Remove models but the latest `keep`, the best, those needed, and those with more in them
+    than a run writes."""
+    models = sorted(path for path in (run / "models").iterdir() if path.name.isdigit())
+    stay = {path.resolve() for path in (run / BEST, *models[-keep:], *needed)}
+    for model in models:
+        if model.resolve() not in stay and {path.name for path in model.iterdir()} <= WRITTEN:
+            shutil.rmtree(model)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -47,6 +47,21 @@ def batch(nimg: int, config: TrainConfig) -> int:
     return _by_side(nimg, config, "batches", int, config.batch)
 
 
+def stages(config: TrainConfig) -> list[tuple[int, int]]:
+    """Side and batch of every size that pictures have in turn."""
+    sides = config.network.resolutions
+    if not config.network.grows:
+        return [(sides[-1], config.batch)]
+    known = by_resolution("batches", config.growth.batches, int)
+    return [(r, known.get(r, config.batch)) for r in sides if r >= config.growth.start]
+
+
+def grown_kimg(config: TrainConfig) -> float:
+    """Thousand images after which nothing grows any more."""
+    growth, levels = config.growth, len(stages(config)) - 1
+    return levels * (growth.hold_kimg + growth.fade_kimg)
+
+
 def lr(nimg: int, config: TrainConfig) -> float:
     """Learning rate of the step that begins at `nimg`."""
     return _by_side(nimg, config, "lrs", float, config.lr)

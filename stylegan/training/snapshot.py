@@ -51,7 +51,7 @@ def write(
     model = model_folder(folder, at)
     grid = _png(_fakes(trainer))
     _write(folder / "grids" / f"{model.name}.png", grid)
-    extra = {"samples.png": grid}
+    extra = {run.SAMPLES: grid}
     records = measure(trainer.averaged, pictures, config.metric_names, batch=EVALUATION_BATCH)
     if records:
         extra[METRICS_FILE] = as_json(list(records.values())).encode()

@@ -17,16 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from stylegan.atomic import replacing_folder
-from stylegan.checkpoint import (
-    DISCRIMINATOR,
-    CheckpointError,
-    find_model,
-    load_discriminator,
-    load_generator,
-    load_strict,
-    load_tensors,
-    save_tensors,
-)
+from stylegan.checkpoint import CheckpointError, load_strict, load_tensors, save_tensors
+from stylegan.config import TrainConfig
 
 from .step import Trainer
 
@@ -55,6 +47,14 @@ class Progress:
     """Best value of the first metric so far."""
     stats_bytes: int = 0
     """Length of stats.jsonl when this was saved."""
+    retries: int = 0
+    """How often the run went back to a saved state; part of every draw."""
+
+    @classmethod
+    def beginning(cls, config: TrainConfig) -> Progress:
+        """Of a new run; with a model to begin with, that many images seen already."""
+        nimg = round(config.start_kimg * 1000)
+        return cls(nimg=nimg, tick_start_nimg=nimg)
 
 
 def save(run: Path, trainer: Trainer, progress: Progress) -> Path:
@@ -72,7 +72,7 @@ def save(run: Path, trainer: Trainer, progress: Progress) -> Path:
 
 def load_latest(run: Path, trainer: Trainer) -> Progress | None:
     """Copy the newest whole state into the trainer; none where there is no state yet."""
-    folders = sorted(_saved(run), key=lambda x: x[1]["progress"]["nimg"], reverse=True)
+    folders = sorted(_saved(run), key=lambda x: _age(x[1]), reverse=True)
     failure = None
     for folder, numbers in folders:
         try:
@@ -91,19 +91,6 @@ def exists(run: Path) -> bool:
     return bool(_saved(run))
 
 
-def start_from(model: str, trainer: Trainer) -> None:
-    """Begin with the weights of a model, here or of the Hub; optimisers, p and all counts begin
-    anew.
-
-    Raises CheckpointError where the model has no discriminator, or networks of other shapes.
-    """
-    folder = find_model(model, (DISCRIMINATOR,)).folder
-    averaged = load_generator(folder).state_dict()
-    load_strict(trainer.generator, averaged, model)
-    load_strict(trainer.averaged, averaged, model)
-    load_strict(trainer.discriminator, load_discriminator(folder).state_dict(), model)
-
-
 def _load(folder: Path, numbers: dict[str, Any], trainer: Trainer) -> None:
     parts = {n: load_tensors(folder / f"{n}.safetensors") for n in (*NETWORKS, *ADAMS)}
     for name in NETWORKS:
@@ -114,6 +101,7 @@ def _load(folder: Path, numbers: dict[str, Any], trainer: Trainer) -> None:
     trainer.p = numbers["p"]
     trainer.sign_sum, trainer.sign_count = numbers["sign_sum"], numbers["sign_count"]
     trainer.pl_mean.fill_(numbers["pl_mean"])
+    trainer.guard.restore(numbers.get("streak", 0))
     sums = numbers["tally"].items()
     trainer.tally.restore({k: torch.tensor(v, dtype=torch.float64) for k, v in sums})
 
@@ -129,6 +117,7 @@ def _numbers(trainer: Trainer, progress: Progress) -> dict[str, Any]:
         "sign_sum": sign_sum,
         "sign_count": sign_count,
         "pl_mean": trainer.pl_mean.item(),
+        "streak": trainer.guard.streak,
         "tally": {name: sums.tolist() for name, sums in trainer.tally.sums().items()},
     }
 
@@ -170,5 +159,11 @@ def _saved(run: Path) -> list[tuple[Path, dict[str, Any]]]:
 
 
 def _older(run: Path) -> str:
-    saved = {folder.name: numbers["progress"]["nimg"] for folder, numbers in _saved(run)}
-    return min(FOLDERS, key=lambda name: saved.get(name, -1))
+    saved = {folder.name: _age(numbers) for folder, numbers in _saved(run)}
+    return min(FOLDERS, key=lambda name: saved.get(name, (-1, -1)))
+
+
+def _age(numbers: dict[str, Any]) -> tuple[int, int]:
+    """The newer of two states is the larger: a run that went back has tried more often."""
+    progress = numbers["progress"]
+    return progress.get("retries", 0), progress["nimg"]

@@ -7,11 +7,18 @@ import math
 import torch
 from torch import Tensor
 
+from stylegan.distributed import ALONE, Group
+
 
 class Tally:
-    """Count, sum and sum of squares by name, in float64; values wait on their device until read."""
+    """Count, sum and sum of squares by name, in float64; values wait on their device until read.
 
-    def __init__(self) -> None:
+    Of several processes each adds its own values, equally often; reading is done by all at once,
+    and gives the sums over all of them.
+    """
+
+    def __init__(self, group: Group = ALONE) -> None:
+        self.group = group
         self._sums: dict[str, Tensor] = {}
         self._waiting: dict[str, list[Tensor]] = {}
 
@@ -22,11 +29,13 @@ class Tally:
 
     def sums(self) -> dict[str, Tensor]:
         """Name -> [count, sum, sum of squares]; what a saved state holds."""
-        for name, waiting in self._waiting.items():
-            sums = self._sums.setdefault(name, torch.zeros(3, dtype=torch.float64))
-            for values in waiting:
-                v = values.cpu().double()
-                sums += torch.stack([torch.tensor(float(v.numel())), v.sum(), v.square().sum()])
+        entries = [(name, v) for name in sorted(self._waiting) for v in self._waiting[name]]
+        new = torch.zeros(len(entries), 3, dtype=torch.float64)
+        for row, (_, values) in zip(new, entries, strict=True):
+            v = values.cpu().double()
+            row[:] = torch.stack([torch.tensor(float(v.numel())), v.sum(), v.square().sum()])
+        for row, (name, _) in zip(self.group.sum_(new), entries, strict=True):
+            self._sums.setdefault(name, torch.zeros(3, dtype=torch.float64)).add_(row)
         self._waiting.clear()
         return self._sums
 

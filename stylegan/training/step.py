@@ -5,19 +5,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from stylegan import chance
-from stylegan.config import Precision, TrainConfig
+from stylegan.config import Precision, TrainConfig, UserError
 from stylegan.data import Pictures
+from stylegan.distributed import ALONE, Group
 from stylegan.networks.discriminators import discriminator_of
 from stylegan.networks.generator import Generator
 from stylegan.networks.growing import at_lod, grown
 from stylegan.networks.mapping import broadcast
 from stylegan.networks.synthesis_v2 import Noise
 
-from . import augment, diffaugment, losses, schedule
+from . import augment, diffaugment, losses, schedule, transfer
+from .guards import Guard
 from .stats import Tally
 
 ADAM_BETAS, ADAM_EPS = (0.0, 0.99), 1e-8
@@ -86,10 +89,18 @@ class Chance:
 
 
 class Trainer:
-    """Networks, optimisers and the few numbers that a step changes."""
+    """Networks, optimisers and the few numbers that a step changes.
 
-    def __init__(self, config: TrainConfig, device: torch.device | str = "cpu") -> None:
-        self.config, self.device = config, torch.device(device)
+    Of several processes each computes its share of the batch, and all take the same step.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        device: torch.device | str = "cpu",
+        group: Group = ALONE,
+    ) -> None:
+        self.config, self.device, self.group = config, torch.device(device), group
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(chance.seed_for(config.seed, "init", 0))
             self.generator = Generator(config.network)
@@ -97,34 +108,50 @@ class Trainer:
         self.generator.to(self.device).requires_grad_(False)
         self.discriminator.to(self.device).requires_grad_(False)
         self.averaged = copy.deepcopy(self.generator).eval()
+        self._frozen = transfer.frozen(config, self.generator, self.discriminator)
         self.adam_g = _adam(self.generator, config.lr, config.pl_weight, config.g_reg_interval)
         self.adam_d = _adam(self.discriminator, config.lr, config.gamma, config.d_reg_interval)
         self.dtype = DTYPES[config.precision]
         self.objective = losses.Objective.of(config.loss, config.drift)
         self.batch, self.side = config.batch, config.network.resolution  # of the step
-        self.tally = Tally()
+        self.tally = Tally(group)
+        self.guard = Guard(self.device, self.tally, counts=group.is_first)
         self.iteration = 0
         self.pl_mean = torch.zeros([], device=self.device)
         self.p = config.p if config.aug != "none" else 0.0
         self.sign_sum, self.sign_count = 0.0, 0
         self._signs: list[Tensor] = []  # of this interval, still on their device
 
+    def start_from(self, model: str) -> transfer.Report:
+        """Begin with what fits of a model's weights; all else begins anew."""
+        report = transfer.start_from(model, self.generator, self.averaged, self.discriminator)
+        if anew := [name for name in report.anew if name in self._frozen]:
+            raise UserError(
+                f"{anew[0]} would keep the random weights that it begins with, since those of "
+                f"{model} do not fit; leave out freeze_d and freeze_mapping"
+            )
+        return report
+
     def step(self, images: Tensor, labels: Tensor, nimg: int, chance: Chance) -> None:
-        """Learn from reals: images uint8 [N, C, R, R], labels [N, c_dim], `nimg` seen before."""
+        """Learn from reals: images uint8 [N, C, R, R], labels [N, c_dim], `nimg` seen before.
+
+        They are this process's `share` of the batch; chance draws for the whole batch.
+        """
         config = self.config
         reals = images.to(self.device).float() / 127.5 - 1
         c = labels.to(self.device) if config.network.c_dim else None
         reals = self._grow(reals, nimg)
 
-        generator = [lambda: self._generator_main(chance)]
+        phases = {"Gmain": lambda: self._generator_main(chance)}
         if config.pl_weight and self._is_due(config.g_reg_interval):
-            generator.append(lambda: self._generator_path(chance))
-        self._update_by(generator, self.generator, self.adam_g, config.g_reg_interval)
-        discriminator = [lambda: self._discriminator_main(reals, c, chance)]
+            phases["Gpath"] = lambda: self._generator_path(chance)
+        self._take(phases, config.g_reg_interval)
+        phases = {"Dmain": lambda: self._discriminator_main(reals, c, chance)}
         if config.gamma and self._is_due(config.d_reg_interval):
-            discriminator.append(lambda: self._discriminator_penalty(reals, c, chance))
-        self._update_by(discriminator, self.discriminator, self.adam_d, config.d_reg_interval)
+            phases["Dr1"] = lambda: self._discriminator_penalty(reals, c, chance)
+        self._take(phases, config.d_reg_interval)
 
+        self.guard.end_step()
         self._average(schedule.ema_decay(nimg, self.batch, config.ema_kimg, config.ema_ramp))
         self.iteration += 1
         if config.aug == "ada" and self.iteration % config.ada_interval == 0:
@@ -150,29 +177,31 @@ class Trainer:
     def _is_due(self, interval: int) -> bool:
         return not interval or self.iteration % interval == 0
 
-    def _update_by(
-        self, phases: list[Callable], network: nn.Module, adam: torch.optim.Adam, interval: int
-    ) -> None:
+    def _take(self, phases: dict[str, Callable[[], Tensor]], interval: int) -> None:
         """A step for each phase; one for all where the regulariser has no interval."""
-        for together in [[phase] for phase in phases] if interval else [phases]:
-            self._update(network, adam, together)
+        if not interval:
+            phases = {next(iter(phases)): lambda all=phases: sum(phase() for phase in all.values())}
+        for name, phase in phases.items():
+            self._update(name, phase)
 
-    # Phases: each leaves gradients of the mean over the whole batch
+    # Phases: each leaves the gradients of this process's share of the mean over the whole batch,
+    # and gives that share of the mean
 
-    def _generator_main(self, chance: Chance) -> None:
+    def _generator_main(self, chance: Chance) -> Tensor:
         n = self.batch
         z, c, noise, crossover = self._fakes_of("Gmain", n, chance)
         params = chance.augmentation("Gmain", self._shape(n), self.p)
-        w = []
-        for rows in self._parts(n):
+        w, parts, total = [], self._parts(n), self._zero()
+        for rows in parts:
             img, _ = self._fake(z, c, noise, crossover, rows, seen=w)
             logits = self._logits(img, c, params, rows)
             loss = self.objective.generator(logits)
-            (loss.sum() / n).backward()
+            total += _backward(loss.sum() / n)
             self._report({"scores/fake": logits, "signs/fake": logits.sign(), "G/loss": loss})
-        self.generator.mapping.track(torch.cat(w))
+        self._track(w, parts, n)
+        return total
 
-    def _generator_path(self, chance: Chance) -> None:
+    def _generator_path(self, chance: Chance) -> Tensor:
         n = max(self.batch // self.config.pl_batch_shrink, 1)
         z, c, noise, crossover = self._fakes_of("Gpath", n, chance)
         pl_noise = chance.path_noise(self._shape(n))
@@ -186,59 +215,66 @@ class Trainer:
         # The penalty couples all lengths through their mean: with several parts, first measure all
         held = lengths(parts[0], seen=w) if len(parts) == 1 else None
         every = [lengths(rows, seen=w).detach() for rows in parts] if held is None else [held]
-        values = torch.cat(every).detach().requires_grad_()
+        values = self._gather(every, parts, [n]).requires_grad_()
         penalty, mean = losses.path_penalty(values, self.pl_mean)
         weight = self.config.pl_weight * max(self.config.g_reg_interval, 1)
         (slopes,) = torch.autograd.grad(penalty.mean() * weight, values)
-        for rows, part in zip(parts, slopes.split([len(r) for r in parts]), strict=True):
-            ((lengths(rows) if held is None else held) * part).sum().backward()
+        total = self._zero()
+        for rows in parts:
+            ((lengths(rows) if held is None else held) * slopes[rows]).sum().backward()
+            total += penalty.detach()[rows].sum() * (weight / n)
+        mine = self._columns(n, False).flatten().to(self.device)
+        self._report({"pl_penalty": penalty[mine]})
         self.pl_mean.copy_(mean.detach())
-        self.generator.mapping.track(torch.cat(w))
-        self._report({"pl_penalty": penalty})
+        self._track(w, parts, n)
+        return total
 
-    def _discriminator_main(self, reals: Tensor, c_real: Tensor | None, chance: Chance) -> None:
+    def _discriminator_main(self, reals: Tensor, c_real: Tensor | None, chance: Chance) -> Tensor:
         n = self.batch
         z, c, noise, crossover = self._fakes_of("Dmain", n, chance)
         params = chance.augmentation("Dfake", self._shape(n), self.p)
         params_real = chance.augmentation("Dreal", self._shape(n), self.p)
-        w = []
-        for rows in self._parts(n):
+        w, parts, total = [], self._parts(n), self._zero()
+        for rows, mine in zip(parts, self._places(parts), strict=True):
             with torch.no_grad():
                 img, _ = self._fake(z, c, noise, crossover, rows, seen=w)
             fake = self._logits(img, c, params, rows)
             loss_fake = self.objective.fake(fake)
-            (loss_fake.sum() / n).backward()
-            real = self._logits(reals[rows], c_real, params_real, rows)
+            total += _backward(loss_fake.sum() / n)
+            real = self._logits(reals[mine], c_real, params_real, rows, mine)
             loss_real = self.objective.real(real)
-            (loss_real.sum() / n).backward()
+            total += _backward(loss_real.sum() / n)
             self._report({"scores/fake": fake, "signs/fake": fake.sign()})
             self._report_reals(real, loss_fake.detach() + loss_real.detach())
-        self.generator.mapping.track(torch.cat(w))
+        self._track(w, parts, n)
+        return total
 
-    def _discriminator_penalty(self, reals: Tensor, c: Tensor | None, chance: Chance) -> None:
+    def _discriminator_penalty(self, reals: Tensor, c: Tensor | None, chance: Chance) -> Tensor:
         """R1, or WGAN-GP's penalty on the way from fakes, of the reals' classes, to the reals."""
-        n, r1 = self.batch, self.config.loss == "logistic"
+        n, wasserstein = self.batch, self.config.loss == "wgan-gp"
         params = chance.augmentation("Dr1", self._shape(n), self.p)
         share = losses.whole_share(self.side, self.config.network.resolution)
-        weight = self.config.gamma * (0.5 if r1 else 1) * max(self.config.d_reg_interval, 1)
-        if not r1:
+        weight = self.config.gamma * (1 if wasserstein else 0.5)
+        weight *= max(self.config.d_reg_interval, 1)
+        if wasserstein:
             z, _, noise, crossover = self._fakes_of("Dr1", n, chance)
             shares = chance.shares("Dr1", n)
-        for rows in self._parts(n):
-            img = reals[rows]
-            if not r1:
+        parts, total = self._parts(n), self._zero()
+        for rows, mine in zip(parts, self._places(parts), strict=True):
+            img = reals[mine]
+            if wasserstein:
                 with torch.no_grad():
-                    fake, _ = self._fake(z, c, noise, crossover, rows, seen=None)
+                    fake, _ = self._fake(z, c, noise, crossover, rows, None, mine)
                 img = losses.between(fake, img, shares[rows])
-            img.requires_grad_()
-            logits = self._logits(img, c, params, rows)
-            if r1:
+            logits = self._logits(img.requires_grad_(), c, params, rows, mine)
+            if wasserstein:
+                penalty = losses.gradient_penalty(logits, img, share)
+            else:
                 penalty = losses.r1_penalty(logits, img) * share
                 self._report_reals(logits, None)
-            else:
-                penalty = losses.gradient_penalty(logits, img, share)
-            (penalty.sum() * (weight / n)).backward()
-            self._report({"r1_penalty" if r1 else "gradient_penalty": penalty})
+            total += _backward(penalty.sum() * (weight / n))
+            self._report({"gradient_penalty" if wasserstein else "r1_penalty": penalty})
+        return total
 
     # Parts of a phase
 
@@ -259,10 +295,14 @@ class Trainer:
         crossover: Tensor | None,
         rows: Tensor,
         seen: list[Tensor] | None,
+        labelled: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Pictures [n, C, R, R] and their ws [n, num_ws, w_dim]; w is noted in `seen`."""
+        """Pictures [n, C, R, R] and their ws [n, num_ws, w_dim]; w is noted in `seen`.
+
+        Labels are in the same rows of c, unless `labelled` says in which.
+        """
         num_ws = self.config.network.num_ws
-        c = None if c is None else c[rows]
+        c = None if c is None else c[rows if labelled is None else labelled]
         w = self.generator.mapping(z[0][rows], c)
         if seen is not None:
             seen.append(w.detach())
@@ -271,37 +311,111 @@ class Trainer:
             other = broadcast(self.generator.mapping(z[1][rows], c), num_ws)
             first = torch.arange(num_ws, device=self.device) < crossover[rows][:, None]
             ws = torch.where(first[:, :, None], ws, other)
+        if not ws.requires_grad:  # a mapping that stays as it is; path lengths need the slope here
+            ws = ws.detach().requires_grad_(torch.is_grad_enabled())
         maps = noise if isinstance(noise, str) else [m[rows] for m in noise]
         return self.generator.synthesis(ws, maps, self.dtype, whole=False), ws
 
-    def _logits(self, img: Tensor, c: Tensor | None, params: Params | None, rows: Tensor) -> Tensor:
+    def _logits(
+        self,
+        img: Tensor,
+        c: Tensor | None,
+        params: Params | None,
+        rows: Tensor,
+        labelled: Tensor | None = None,
+    ) -> Tensor:
+        """D of pictures that stand in these rows of the batch; their labels in the same rows of
+        c, unless `labelled` says in which."""
         if params is not None:
             apply = augment.apply if isinstance(params, augment.Params) else diffaugment.apply
             img = apply(img, params[rows.cpu()])
-        return self.discriminator(img, None if c is None else c[rows], self.dtype)
+        c = None if c is None else c[rows if labelled is None else labelled]
+        return self.discriminator(img, c, self.dtype)
+
+    @property
+    def share(self) -> Tensor:
+        """Rows of the batch that this process computes; int64, on the CPU."""
+        return self._columns(self.batch, True).flatten()
+
+    def share_of(self, n: int) -> np.ndarray:
+        """The same for a batch of n."""
+        return self._columns(n, True).flatten().numpy()
+
+    def _columns(self, n: int, groups: bool) -> Tensor:
+        """This process's rows of n as [group, columns]; each column is a whole group of the
+        minibatch deviation."""
+        group = min(self.config.network.mbstd_group, n) if groups else 1
+        rows = torch.arange(n).reshape(group, n // group)
+        return rows.tensor_split(self.group.size, dim=1)[self.group.rank]
 
     def _parts(self, n: int, groups: bool = True) -> list[Tensor]:
         """Rows of each micro-batch; of whole groups of the minibatch deviation, unless not."""
+        return self._micro(self._columns(n, groups).to(self.device), n)
+
+    def _places(self, parts: list[Tensor]) -> list[Tensor]:
+        """Where rows of the batch stand in this process's share of it."""
+        columns = self._columns(self.batch, True)
+        places = torch.arange(columns.numel(), device=self.device).reshape(columns.shape)
+        return self._micro(places, self.batch)
+
+    def _micro(self, columns: Tensor, n: int) -> list[Tensor]:
+        """Columns, cut into micro-batches."""
         micro = min(self.config.micro_batch or n, n)
-        group = min(self.config.network.mbstd_group, n) if groups else 1
-        rows = torch.arange(n, device=self.device).reshape(group, n // group)
-        return [part.flatten() for part in rows.split(max(micro // group, 1), dim=1)]
+        parts = columns.split(max(micro // len(columns), 1), dim=1)
+        return [part.flatten() for part in parts if part.numel()]
+
+    def _gather(self, values: list[Tensor], parts: list[Tensor], shape: Sequence[int]) -> Tensor:
+        """What each process has for its rows, for all rows: [n, ...]."""
+        whole = torch.zeros(shape, device=self.device)
+        for rows, value in zip(parts, values, strict=True):
+            whole[rows] = value.detach()
+        return self.group.sum_(whole)
+
+    def _track(self, w: list[Tensor], parts: list[Tensor], n: int) -> None:
+        """Move the running mean of w by the whole batch's."""
+        self.generator.mapping.track(self._gather(w, parts, [n, self.config.network.w_dim]))
+
+    def _zero(self) -> Tensor:
+        return torch.zeros([], device=self.device)
 
     def _shape(self, n: int) -> tuple[int, int, int, int]:
         return n, self.config.network.channels, self.side, self.side
 
-    def _update(self, network: nn.Module, adam: torch.optim.Adam, phases: list[Callable]) -> None:
-        """Run phases with gradients for one network alone, and take their step."""
-        network.requires_grad_(True)
-        for phase in phases:
-            phase()
+    def _update(self, name: str, phase: Callable[[], Tensor]) -> None:
+        """Run a phase with gradients for one network alone, and take its step."""
+        kind = "generator" if name.startswith("G") else "discriminator"
+        network, adam = (
+            (self.generator, self.adam_g)
+            if kind == "generator"
+            else (self.discriminator, self.adam_d)
+        )
+        params = {
+            full: param
+            for own, param in network.named_parameters()
+            if (full := f"{kind} {own}") not in self._frozen
+        }
+        for param in params.values():
+            param.requires_grad_(True)
+        loss = phase()
         network.requires_grad_(False)
-        for param in network.parameters():
-            if param.grad is None:  # out of reach in this phase: Adam counts a gradient of zero
-                param.grad = torch.zeros_like(param)
-            torch.nan_to_num_(param.grad, nan=0, posinf=GRADIENT_LIMIT, neginf=-GRADIENT_LIMIT)
+        flat = self._summed(list(params.values()), loss)
+        gradients, loss = flat[:-1], flat[-1]
+        layout = [(full, param.numel()) for full, param in params.items()]
+        self.guard.see(name, gradients, loss, layout)
+        gradients.nan_to_num_(nan=0, posinf=GRADIENT_LIMIT, neginf=-GRADIENT_LIMIT)
+        sizes = [size for _, size in layout]
+        for param, part in zip(params.values(), gradients.split(sizes), strict=True):
+            param.grad = part.view_as(param)
         adam.step()
         adam.zero_grad(set_to_none=True)
+
+    def _summed(self, params: list[nn.Parameter], loss: Tensor) -> Tensor:
+        """Gradients and loss in a row, summed over all processes: the one place where they meet."""
+        flat = [  # out of reach in this phase: Adam counts a gradient of zero
+            (torch.zeros_like(param) if param.grad is None else param.grad).flatten()
+            for param in params
+        ]
+        return self.group.sum_(torch.cat([*flat, loss.reshape(1)]))
 
     @torch.no_grad()
     def _average(self, decay: float) -> None:
@@ -312,14 +426,26 @@ class Trainer:
         for ours, theirs in zip(self.averaged.buffers(), self.generator.buffers(), strict=True):
             ours.copy_(theirs)
 
+    def weights(self) -> list[Tensor]:
+        """Every tensor of the networks."""
+        networks = (self.generator, self.averaged, self.discriminator)
+        return [tensor for network in networks for tensor in network.state_dict().values()]
+
+    def settle(self) -> None:
+        """Bring the processes' statistics together; all of them do it before one saves."""
+        self.signs()
+        self.tally.sums()
+
     # Adaptive augmentation
 
     def signs(self) -> tuple[float, int]:
-        """Sum and count of sign(D(real)) since p was adjusted."""
+        """Sum and count of sign(D(real)) since p was adjusted, over all processes."""
         if self._signs:
             signs = torch.cat(self._signs)
-            self.sign_sum += signs.sum().item()
-            self.sign_count += signs.numel()
+            here = torch.tensor([signs.sum().item(), signs.numel()], dtype=torch.float64)
+            total, count = self.group.sum_(here).tolist()
+            self.sign_sum += total
+            self.sign_count += int(count)
             self._signs = []
         return self.sign_sum, self.sign_count
 
@@ -343,6 +469,12 @@ class Trainer:
         self._report({"scores/real": logits, "signs/real": signs})
         if loss is not None:
             self._report({"D/loss": loss})
+
+
+def _backward(loss: Tensor) -> Tensor:
+    """Add its gradients; the loss, detached."""
+    loss.backward()
+    return loss.detach()
 
 
 def fast_precision(device: torch.device) -> Precision:

@@ -1,0 +1,124 @@
+"""Several processes that train as one, on one machine or many; one process is a group of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from stylegan.config import RunError, UserError
+
+NCCL_SEC = 50  # for one sum over GPUs, after which a process that does not answer is given up
+WAIT = timedelta(days=7)  # gloo notices a process that ends; the others may take their time
+
+
+class PeerLost(Exception):
+    """Another process of the group has ended."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes of a run, and which of them this is; the first one writes."""
+
+    rank: int = 0
+    size: int = 1
+    control: dist.ProcessGroup | None = None
+    """For tensors on the CPU."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes and speaks."""
+        return self.rank == 0
+
+    def sum_(self, tensor: Tensor) -> Tensor:
+        """Replace a tensor, of one shape in all processes, by their sum; the same bits in all."""
+        if self.size > 1:
+            with _peers():
+                dist.all_reduce(tensor, group=self._for(tensor))
+        return tensor
+
+    def any(self, *flags: bool) -> list[bool]:
+        """Which of the flags are set in any process."""
+        if self.size == 1:
+            return list(flags)
+        counts = torch.tensor(flags, dtype=torch.int32)
+        return [count > 0 for count in self.sum_(counts).tolist()]
+
+    def wait(self) -> None:
+        """Until all have come here."""
+        self.any(False)
+
+    def share_(self, tensors: Iterable[Tensor]) -> None:
+        """Replace tensors by those of the first process."""
+        if self.size > 1:
+            with _peers():
+                for tensor in tensors:
+                    dist.broadcast(tensor, src=0, group=self._for(tensor))
+
+    def first(self, act: Callable[[], object]) -> None:
+        """Let the first process do something; what fails there fails everywhere."""
+        failure = None
+        if self.is_first:
+            try:
+                act()
+            except Exception as error:
+                failure = error
+        (failed,) = self.any(failure is not None)
+        if failure is not None:
+            raise failure
+        if failed:
+            raise RunError("the first process of the group could not go on; it says why")
+
+    def _for(self, tensor: Tensor) -> dist.ProcessGroup | None:
+        return self.control if tensor.device.type == "cpu" else None
+
+
+ALONE = Group()
+
+
+def world() -> tuple[int, int]:
+    """Rank and number of processes, as torchrun puts them into the environment."""
+    try:
+        rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    except KeyError:
+        return 0, 1
+    except ValueError as error:
+        raise UserError("RANK and WORLD_SIZE are set, but are no whole numbers") from error
+    return rank, size
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[tuple[Group, torch.device]]:
+    """The group that this process was started in, and its own device of that kind."""
+    rank, size = world()
+    if size == 1:
+        yield ALONE, device
+        return
+    backend, timeout = "gloo", WAIT
+    if device.type == "cuda":
+        if device.index is None:
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank)))
+        torch.cuda.set_device(device)
+        backend, timeout = "nccl", timedelta(seconds=NCCL_SEC)
+    try:
+        dist.init_process_group(backend, timeout=timeout)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"the {size} processes of the run cannot meet: {reason}") from error
+    control = dist.new_group(backend="gloo", timeout=WAIT)
+    yield Group(rank, size, control), device
+    dist.destroy_process_group()  # after a failure this would wait for those that are gone
+
+
+@contextmanager
+def _peers() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise PeerLost(str(error).strip().partition("\n")[0]) from error
