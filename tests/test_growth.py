@@ -1,16 +1,19 @@
 """Training that grows: StyleGAN and configs B to D, with both objectives."""
 
 import dataclasses
+import json
 import math
 import os
 import signal
+from functools import partial
 
 import pytest
 import torch
-from family import GROWING, V1
+from family import GROWING, V1, networks
 from test_loop import assert_same_run, quiet
 from training_data import TINY, write_pictures
 
+from stylegan.checkpoint import save_model
 from stylegan.config import GrowthConfig
 from stylegan.data import Pictures, batches
 from stylegan.model import load
@@ -20,6 +23,7 @@ from stylegan.recipe import Recipe
 from stylegan.training import loop, losses, schedule
 from stylegan.training.loop import Outcome, fit
 from stylegan.training.step import Chance, Trainer
+from train.__main__ import main
 
 GROWTH = GrowthConfig(start=4, hold_kimg=0.016, fade_kimg=0.024, batches="4:8,8:4", lrs="16:0.004")
 SMALL = dataclasses.replace(
@@ -256,3 +260,57 @@ def test_the_preset_trains(data, tmp_path):
     model = load(tmp_path / "run" / "best")
     assert model.generator.synthesis.lod == 1
     assert model.render(Recipe(seed=1)).shape == (16, 16, 3)
+
+
+def test_a_grown_model_of_the_same_size_does_not_grow_again(data, tmp_path, capsys):
+    network = dataclasses.replace(V1, mbstd_group=2)
+    save_model(tmp_path / "m", network, {}, *networks(network))
+    large = write_pictures(tmp_path / "large.zip", side=32)
+    schedule = ["--growth.hold-kimg", "0.5", "--growth.fade-kimg", "0.5", "--growth.batches", "8:4"]
+
+    def settings(pictures, *more):
+        words = ["fit", "--data", str(pictures), "--preset", "v1", "--resume-from"]
+        assert main([*words, str(tmp_path / "m"), *schedule, *more]) == 0
+        return json.JSONDecoder().raw_decode(capsys.readouterr().out)[0]
+
+    assert settings(data, "--dry-run")["start_kimg"] == 1
+    assert settings(data, "--dry-run")["network"]["style"] == "adain"
+    assert settings(data, "--dry-run", "--start-kimg", "0.2")["start_kimg"] == 0.2
+    assert settings(large, "--dry-run")["start_kimg"] == 0
+    more = ["--kimg", "1.008", "--run", str(tmp_path / "run"), "--metrics", "", "--device", "cpu"]
+    settings(data, *more)
+    assert load(tmp_path / "run" / "best").generator.synthesis.lod == 0
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_several_processes_take_the_same_step(name, pictures):
+    """Two of them, in turn: their gradients add up to those of one."""
+    config = dataclasses.replace(
+        RECIPES[name], growth=dataclasses.replace(GROWTH, batches="4:8,8:8"), style_mixing=0.0
+    )
+    nimg = 24  # in a fade, at 8x8
+    draws = Chance(config, pictures, nimg, torch.device("cpu"))
+    images = pictures.images(range(8))
+
+    def gradients(trainer, phase):
+        reals = trainer._grow(images.float() / 127.5 - 1, nimg)[trainer.share]
+        trainer.discriminator.requires_grad_(True)
+        loss = phase(trainer)(reals, None, draws)
+        found = [p.grad for p in trainer.discriminator.parameters() if p.grad is not None]
+        return torch.cat([loss.reshape(1), *(grad.flatten() for grad in found)])
+
+    for phase in (lambda t: t._discriminator_main, lambda t: t._discriminator_penalty):
+        whole = gradients(Trainer(config), phase)
+        halves = []
+        for rank in range(2):
+            trainer = Trainer(config)
+            trainer._columns = partial(columns, trainer, rank)
+            halves.append(gradients(trainer, phase))
+        assert torch.allclose(halves[0] + halves[1], whole, rtol=1e-3, atol=1e-5)
+        assert not torch.allclose(halves[0], halves[1], rtol=1e-2, atol=1e-4)
+
+
+def columns(trainer, rank, n, groups):
+    """The rows of a process of two, without a group to sum with."""
+    group = min(trainer.config.network.mbstd_group, n) if groups else 1
+    return torch.arange(n).reshape(group, n // group).tensor_split(2, dim=1)[rank]

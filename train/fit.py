@@ -25,7 +25,7 @@ from stylegan.training.loop import Outcome, fit
 from stylegan.training.push import Pusher
 from stylegan.training.run import BEST, CONFIG
 from stylegan.training.step import fast_precision
-from stylegan.training.transfer import like, source_network
+from stylegan.training.transfer import after_growth, like, source_network
 from stylegan.version import ROOT
 
 HELP = """python -m train fit --data data/photos64.zip --preset tiny --minutes 60
@@ -116,6 +116,7 @@ def _run_folder(named: str | None, config: TrainConfig) -> Path:
 
 def _parse(argv: list[str]) -> Call:
     """Flags over preset; the preset is resolved for the size of the data."""
+    source = None
     if {"-h", "--help"} & set(argv):
         default = preset("auto", 64, 3, 0)
     else:
@@ -135,8 +136,9 @@ def _parse(argv: list[str]) -> Call:
             default = dataclasses.replace(default, precision=fast)
         if first.resume_from:
             noted = None if first.fresh else _run_folder(first.run, default) / CONFIG
-            default = like(default, source_network(first.resume_from, noted))
-    return tyro.cli(
+            source = source_network(first.resume_from, noted)
+            default = like(default, source)
+    call = tyro.cli(
         Call,
         args=argv,
         default=Call(default),
@@ -144,3 +146,7 @@ def _parse(argv: list[str]) -> Call:
         description=HELP,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
+    told = any(arg.partition("=")[0].replace("_", "-") == "--start-kimg" for arg in argv)
+    if source is None or told:
+        return call
+    return dataclasses.replace(call, config=after_growth(call.config, source))

@@ -26,6 +26,8 @@ from stylegan.networks.discriminators import AnyDiscriminator
 from stylegan.networks.generator import Generator
 from stylegan.publish import model_folder
 
+from .schedule import grown_kimg
+
 ADA_KIMG = 100.0  # p moves five times as fast as in a run from nothing (arXiv 2006.06676, app. C)
 OF_THE_DATA = ("resolution", "channels", "c_dim")
 OF_THE_BATCH = ("mbstd_group",)
@@ -135,6 +137,13 @@ def like(config: TrainConfig, source: NetworkConfig) -> TrainConfig:
         ada_kimg=ADA_KIMG,
         ema_ramp=None,
     )
+
+
+def after_growth(config: TrainConfig, source: NetworkConfig) -> TrainConfig:
+    """The same, with all growth behind it where the source has this size already."""
+    if not (config.network.grows and source.resolution == config.network.resolution):
+        return config
+    return dataclasses.replace(config, start_kimg=grown_kimg(config))
 
 
 def source_network(model: str, run_config: Path | None = None) -> NetworkConfig:
