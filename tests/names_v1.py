@@ -94,23 +94,30 @@ def official_discriminator(golden: Golden) -> GrowingDiscriminator:
     kwargs = golden.config["D_kwargs"]
     config = official_config(kwargs)
     discriminator = GrowingDiscriminator(config)
-    state = {}
-    names = {"Conv0": "conv0", "Conv1_down": "conv1", "Conv": "conv", "Dense0": "fc"}
-    names["Dense1"] = "out"
-    for name, value in golden.params("D/").items():
-        path = name.split("/")
-        if name == "lod":
-            state["lod"] = value
-        elif path[0].startswith("FromRGB"):
-            side = config.resolution >> int(path[0].removeprefix("FromRGB_lod"))
-            state[f"b{side}.fromrgb.{path[1]}"] = turned(value)
-        else:
-            state[f"b{path[0].partition('x')[0]}.{names[path[1]]}.{path[2]}"] = turned(value)
+    state = official_discriminator_state(golden.params("D/"), config.resolution)
     discriminator.load_state_dict(state)
     for layer in discriminator.modules():
         if kwargs["fused_scale"] is True and hasattr(layer, "fused"):
             layer.fused = True
     return discriminator
+
+
+def official_discriminator_state(params: dict[str, Tensor], resolution: int) -> dict[str, Tensor]:
+    """State of our discriminator; nothing is left over."""
+    names = {"Conv0": "conv0", "Conv1_down": "conv1", "Conv": "conv", "Dense0": "fc"}
+    names["Dense1"] = "out"
+    state = {}
+    for name, value in params.items():
+        path = name.split("/")
+        if name == "lod":
+            ours = "lod"
+        elif path[0].startswith("FromRGB"):
+            side = resolution >> int(path[0].removeprefix("FromRGB_lod"))
+            ours = f"b{side}.fromrgb.{path[1]}"
+        else:
+            ours = f"b{path[0].partition('x')[0]}.{names[path[1]]}.{path[2]}"
+        state[ours] = turned(value)
+    return state
 
 
 # rosinality's style-based-gan-pytorch: every layer scaled by sqrt(2 / inputs)

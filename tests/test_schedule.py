@@ -80,6 +80,20 @@ def test_batches_and_rates_of_every_resolution(gpus):
     assert config.ema_kimg == facts["G_smoothing_kimg"]
 
 
+@pytest.mark.parametrize("case", GROWTH["rosinality_sg1"]["cases"], ids=lambda c: c["max_size"])
+def test_growth_of_rosinality_is_the_same_after_its_longer_beginning(case):
+    """Its first resolution stands twice as long, and each phase ends with a whole batch."""
+    config = preset("v1", case["max_size"], 3, 0)
+    assert config.growth.start == case["init_size"]
+    assert config.growth.fade_kimg * 1000 == case["phase"]
+    top = case["max_size"].bit_length() - 3
+    late = [row for row in case["rows"] if row[1] >= case["phase"]]
+    for _, nimg, step, alpha, _ in late:
+        lod = schedule.lod(nimg - case["phase"], config)
+        assert lod == pytest.approx(top - step + 1 - alpha, abs=2e-3)
+    assert {row[2] for row in late} == set(range(1, top + 1))
+
+
 def test_adam_begins_anew_when_a_fade_begins_or_ends():
     config = preset("v1", 32, 3, 0)
     new = [

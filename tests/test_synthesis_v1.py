@@ -8,6 +8,7 @@ import torch
 from golden_io import GOLDEN, Golden, assert_close
 from names_v1 import (
     GROWING,
+    official_discriminator_state,
     official_generator,
     official_generator_state,
     rosinality_generator,
@@ -15,6 +16,7 @@ from names_v1 import (
 )
 
 from stylegan.config import NetworkConfig
+from stylegan.networks.discriminator_v1 import GrowingDiscriminator
 from stylegan.networks.generator import Generator
 from stylegan.networks.growing import enlarge, shrink
 from stylegan.networks.mapping import broadcast, truncate
@@ -49,7 +51,10 @@ def test_pictures_of_the_original(name):
 @pytest.mark.parametrize("case", Golden("ros1_g_steps").config["cases"], ids=lambda c: c["name"])
 def test_pictures_of_rosinality(case):
     golden = Golden("ros1_g_steps")
-    img = rosinality_picture(golden, rosinality_generator(golden), case)
+    g = rosinality_generator(golden)
+    mean = g.mapping(golden["in.z_for_mean"]).mean(0, keepdim=True)
+    assert_close(mean, golden["out.mean_style_of_z_for_mean"])
+    img = rosinality_picture(golden, g, case)
     expected = golden[f"out.{case['name']}"]  # enlarged where the new resolution has no share yet
     assert_close(enlarge(img, expected.shape[-1] // img.shape[-1]), expected, TOL)
 
@@ -86,7 +91,8 @@ def rosinality_picture(golden: Golden, g: Generator, case: dict) -> torch.Tensor
 
 
 def test_names_and_shapes_of_the_original_at_64():
-    table = json.loads((GOLDEN / "sg1_tf_variables_64.json").read_text())["G_style_64"]
+    tables = json.loads((GOLDEN / "sg1_tf_variables_64.json").read_text())
+    table = tables["G_style_64"]
     params = {
         f"{network}/{name}": torch.zeros(shape)
         for network, rows in table.items()
@@ -99,6 +105,11 @@ def test_names_and_shapes_of_the_original_at_64():
     with torch.device("meta"):
         ours = Generator(config).state_dict()
     theirs = official_generator_state(params, 64)
+    assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
+    params = {name: torch.zeros(shape) for name, shape, *_ in tables["D_basic_64"]["D"]}
+    with torch.device("meta"):
+        ours = GrowingDiscriminator(config).state_dict()
+    theirs = official_discriminator_state(params, 64)
     assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
 
 

@@ -120,8 +120,6 @@ class StyledConv(Styled):
 class Block(nn.Module):
     """The layers of one resolution; in block 4 the constant stands for the first convolution."""
 
-    has_torgb = True
-
     def __init__(self, config: NetworkConfig, resolution: int) -> None:
         super().__init__()
         self.config, self.resolution = config, resolution
