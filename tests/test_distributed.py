@@ -20,7 +20,7 @@ from training_data import NETWORK, TINY, tiny, write_pictures
 
 from stylegan.config import RunError, UserError
 from stylegan.data import Pictures, batches
-from stylegan.distributed import ALONE, Group, joined, world
+from stylegan.distributed import ALONE, Group, PeerLost, joined, world
 from stylegan.training.loop import fit
 from stylegan.training.step import Chance, Trainer
 from train.__main__ import main
@@ -193,6 +193,23 @@ class _pretended:
         return None
 
 
+def test_the_others_of_a_process_that_died_end_with_75(data, tmp_path, monkeypatch, capsys):
+    class Left(Exception):
+        pass
+
+    def leave(code):
+        raise Left(code)
+
+    def lost(*args):
+        raise PeerLost("Connection reset by peer")
+
+    monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(Trainer, "step", lost)
+    with pytest.raises(Left, match="75"):
+        main(["fit", "--data", str(data), "--run", str(tmp_path / "run"), *FLAGS])
+    assert "has ended; it is saved at 0.0 kimg, and the same line" in capsys.readouterr().err
+
+
 # Real processes
 
 
@@ -244,12 +261,12 @@ def test_torchrun_goes_on_after_a_death_and_after_a_signal(data, undisturbed, tm
     folder, script = tmp_path / "run", tmp_path / "runner.py"
     script.write_text(RUNNER)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", "--max-restarts", "2", str(script)]
+    command += ["--nproc-per-node", "2", "--max-restarts", "2", str(script), "--"]
     command += ["--data", str(data), "--run", str(folder), *FLAGS]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=400)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=200)
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
-    assert re.search(r"another process of this run has ended .* saved at 0.1 kimg", said), said
+    assert re.search(r"another process of this run has ended; it is saved at 0.1 kimg", said), said
     for rank in range(2):  # both stopped after the same step, with a saved state
         assert f"rank {rank} of life 1 ends with 75" in said, said
         assert f"rank {rank} of life 2 ends with 0" in said, said
