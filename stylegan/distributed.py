@@ -15,6 +15,7 @@ from torch import Tensor
 from stylegan.config import RunError, UserError
 
 NCCL_SEC = 50  # for one sum over GPUs, after which a process that does not answer is given up
+MEET = timedelta(minutes=10)  # for all processes to start
 WAIT = timedelta(days=7)  # gloo notices a process that ends; the others may take their time
 
 
@@ -107,13 +108,24 @@ def joined(device: torch.device) -> Iterator[tuple[Group, torch.device]]:
         torch.cuda.set_device(device)
         backend, timeout = "nccl", timedelta(seconds=NCCL_SEC)
     try:
-        dist.init_process_group(backend, timeout=timeout)
+        store = dist.PrefixStore(_life(), _store())
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"the {size} processes of the run cannot meet: {reason}") from error
     control = dist.new_group(backend="gloo", timeout=WAIT)
     yield Group(rank, size, control), device
     dist.destroy_process_group()  # after a failure this would wait for those that are gone
+
+
+def _store() -> dist.Store:
+    """What the processes tell each other their addresses by."""
+    return next(dist.rendezvous("env://", timeout=MEET))[0]
+
+
+def _life() -> str:
+    """How often torchrun has started the processes: its store still holds earlier addresses."""
+    return f"life {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def test_three_steps_running_name_the_tensor(guard):
     steps(guard, LOST, LOST, FINE, LOST, LOST)
     guard.check()
     steps(guard, LOST)
-    with pytest.raises(Trouble, match="3 steps running .* the gradient of generator b in Gmain"):
+    with pytest.raises(Trouble, match=r"3 steps running .* the gradient of generator b in Gmain"):
         guard.check()
 
 
@@ -65,7 +65,7 @@ def test_a_streak_goes_on_over_a_saved_state(guard):
 def test_a_loss_is_named(guard):
     steps(guard, FINE, loss=torch.tensor(torch.inf))
     steps(guard, FINE)
-    with pytest.raises(Trouble, match="the loss of Gmain is not finite$"):
+    with pytest.raises(Trouble, match=r"the loss of Gmain is not finite$"):
         guard.check()
 
 
@@ -98,7 +98,8 @@ def test_stop_leaves_the_last_good_state(data, tmp_path, monkeypatch):
     fit(tiny(data, kimg=0.02), folder, say=quiet)
     poison(monkeypatch, 28, {0})
     with pytest.raises(
-        RunError, match=r"the loss of Gmain is not finite, .*b16.*saved at 0.0 kimg"
+        RunError,
+        match=r"the loss of Gmain is not finite, .* gradient of generator .*; .* saved at 0.0 kimg",
     ):
         fit(tiny(data, kimg=0.06), folder, say=quiet)
     newest = max(state._saved(folder), key=lambda x: state._age(x[1]))[1]
@@ -117,8 +118,6 @@ def test_rollback_goes_on_by_other_draws(data, tmp_path, monkeypatch):
     assert [x["Progress/nimg"] for x in numbers] == [20, 40, 60]
     newest = max(state._saved(folder), key=lambda x: state._age(x[1]))[1]
     assert newest["progress"]["retries"] == 2
-    for folder in state.FOLDERS:
-        assert torch.isfinite(torch.tensor(newest["pl_mean"]))
 
 
 def test_three_rollbacks_at_most(data, tmp_path, monkeypatch, capsys):

@@ -32,6 +32,7 @@ EXAMPLES = """\
 
 def main(argv: list[str]) -> int:
     """Run the command named first; what the person did wrong ends in one sentence, exit code 2."""
+    argv = argv[1:] if argv[:1] == ["--"] else argv  # torchrun hands it on, or not
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_help())
         return 0 if argv else 2

@@ -50,7 +50,8 @@ class Guard:
         count = bad.sum()
         self.tally.add(f"Guards/nonfinite/{phase}", count.reshape(1)[: int(self.counts)])
         first = place * PHASE_STRIDE + bad.to(torch.uint8).argmax()
-        new = (count > 0) & ~self._bad & (self._streak == 0)
+        begins = (self._streak == 0) | (self._gradient == NOWHERE)
+        new = (count > 0) & ~self._bad & begins
         self._gradient = torch.where(new, first, self._gradient)
         self._bad = self._bad | (count > 0)
         lost = ~loss.isfinite() & (self._loss == NOWHERE)

@@ -75,10 +75,9 @@ def fit(
                 outcome = training.train(stop)
                 training.end(outcome)
             except PeerLost as error:
-                at_kimg = training.saved_nimg / 1000
                 raise PeerLost(
-                    f"another process of this run has ended ({error}); it is saved at "
-                    f"{at_kimg:.1f} kimg, and the same line goes on from there"
+                    "another process of this run has ended; it is saved at "
+                    f"{training.saved_nimg / 1000:.1f} kimg, and the same line goes on from there"
                 ) from error
             return outcome
 

@@ -30,6 +30,8 @@ class Tally:
     def sums(self) -> dict[str, Tensor]:
         """Name -> [count, sum, sum of squares]; what a saved state holds."""
         entries = [(name, v) for name in sorted(self._waiting) for v in self._waiting[name]]
+        if not entries:  # in all processes alike
+            return self._sums
         new = torch.zeros(len(entries), 3, dtype=torch.float64)
         for row, (_, values) in zip(new, entries, strict=True):
             v = values.cpu().double()
