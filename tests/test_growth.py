@@ -292,7 +292,7 @@ def test_shared_steps_are_the_same_steps(name, pictures):
     def work(trainer):
         nimg, batch = 0, partial(schedule.batch, config=config)
         reals = batches(pictures, config.seed, 0, batch, rows=trainer.share_of)
-        while nimg < 40:
+        while nimg < 24:
             trainer.step(*next(reals), nimg, Chance(config, pictures, nimg, trainer.device))
             nimg += trainer.batch
         reals.close()
