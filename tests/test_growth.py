@@ -8,22 +8,24 @@ import signal
 import threading
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from family import GROWING, V1, networks
+from PIL import Image
 from test_distributed import Meeting, Thread
 from test_loop import assert_same_run, quiet
 from training_data import TINY, write_pictures
 
 from stylegan.checkpoint import save_model
-from stylegan.config import GrowthConfig
+from stylegan.config import ConfigError, GrowthConfig
 from stylegan.data import Pictures, batches
 from stylegan.distributed import ALONE
 from stylegan.model import load
 from stylegan.networks.growing import at_lod, enlarge
 from stylegan.presets import preset
 from stylegan.recipe import Recipe
-from stylegan.training import loop, losses, schedule
+from stylegan.training import loop, losses, memory, schedule
 from stylegan.training.loop import Outcome, fit
 from stylegan.training.step import Chance, Trainer
 from train.__main__ import main
@@ -200,6 +202,32 @@ def test_small_pictures_weigh_in_r1_as_their_enlargements_do(pictures):
     penalty = losses.r1_penalty(trainer.discriminator(whole), whole)
     tally = trainer.tally.finish()["Loss/r1_penalty"]
     assert tally["mean"] == pytest.approx(penalty.mean().item(), rel=1e-4)
+
+
+def test_memory_is_told_for_the_stage_that_needs_most():
+    def trainer(batches_):
+        growth = dataclasses.replace(GROWTH, batches=batches_)
+        return Trainer(dataclasses.replace(SMALL, growth=growth))
+
+    def maps(side):
+        return sum(r * r * SMALL.network.channels_at(r) for r in (4, 8, 16) if r <= side)
+
+    small, large = trainer("4:8,8:4"), trainer("4:8,8:64")
+    further = memory.step_bytes(large) - memory.step_bytes(small)
+    assert further == memory.FEATURE_MAPS * 4 * (maps(8) * 64 - maps(16) * 4)
+    assert memory.smaller_micro_batch(large.config) == 32
+    dataclasses.replace(large.config, micro_batch=32)  # need not cut every batch
+    with pytest.raises(ConfigError, match="whole mbstd groups"):
+        dataclasses.replace(large.config, micro_batch=3)
+
+
+def test_the_first_grid_is_of_the_first_size(data, tmp_path):
+    config = dataclasses.replace(SMALL, data=str(data), kimg=0.008)
+    fit(config, tmp_path / "run", say=quiet)
+    with Image.open(tmp_path / "run" / "grids" / "000000.png") as image:
+        values = np.asarray(image.convert("RGB"))
+    squares = values.reshape(32, 4, 32, 4, 3)
+    assert (squares == squares[:, :1, :, :1]).all()
 
 
 def test_mixing_knows_only_rows_that_are_in_use(pictures):

@@ -121,6 +121,8 @@ class Trainer:
         self.p = config.p if config.aug != "none" else 0.0
         self.sign_sum, self.sign_count = 0.0, 0
         self._signs: list[Tensor] = []  # of this interval, still on their device
+        if config.network.grows:
+            self._set_lod(schedule.lod(round(config.start_kimg * 1000), config))
 
     def start_from(self, model: str) -> transfer.Report:
         """Begin with what fits of a model's weights; all else begins anew."""
@@ -167,12 +169,15 @@ class Trainer:
         if not config.network.grows:
             return reals
         lod, lr = schedule.lod(nimg, config), schedule.lr(nimg, config)
-        self.side, _ = grown(config.network.resolution, lod)
-        for network in (self.generator.synthesis, self.averaged.synthesis, self.discriminator):
-            network.lod.fill_(lod)
+        self._set_lod(lod)
         _set_lr(self.adam_g, lr, config.pl_weight, config.g_reg_interval)
         _set_lr(self.adam_d, lr, config.gamma, config.d_reg_interval)
         return at_lod(reals, lod)
+
+    def _set_lod(self, lod: float) -> None:
+        self.side, _ = grown(self.config.network.resolution, lod)
+        for network in (self.generator.synthesis, self.averaged.synthesis, self.discriminator):
+            network.lod.fill_(lod)
 
     def _is_due(self, interval: int) -> bool:
         return not interval or self.iteration % interval == 0
