@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import stylegan
+from stylegan.config import NetworkConfig
 from stylegan.query import pack_latent
 from stylegan.recipe import MAX_SEED, Edit, Recipe, RecipeError, RowMix
 from stylegan.stamp import read_png, read_recipe
@@ -459,7 +460,7 @@ def test_another_model_takes_what_it_can(tab):
     walk = Walk((1, LATENTS[0], 3, 4), grid=(2, 2), c=2, cut=3)
     assert tab.adapted(walk, other) == Walk((1, 3, 4), c=2, cut=3)
     assert tab.adapted(Walk((LATENTS[0],)), other).keyframes == Walk().keyframes
-    plain = SimpleNamespace(num_ws=2, c_dim=0)
+    plain = SimpleNamespace(num_ws=2, c_dim=0, config=NetworkConfig())
     assert tab.adapted(walk, plain) == Walk((1, 3, 4))
 
 
@@ -484,7 +485,8 @@ def test_examples_are_drawn_by_any_model(tab):
     for i, walk in enumerate(walks.values()):
         outputs = tab._example(i)({tab.model: model.id}, ANN)
         assert outputs[tab.view].walk == model.stamped(walk)
-    assert all(walk.c == 0 for walk in examples(SimpleNamespace(c_dim=0)).values())
+    plain = SimpleNamespace(c_dim=0, config=NetworkConfig())
+    assert all(walk.c == 0 for walk in examples(plain).values())
 
 
 # The HTTP API, beside the command

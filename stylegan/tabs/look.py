@@ -96,12 +96,13 @@ class Look:
     def set(self, value: Recipe | Walk | Mix, model: Model) -> Updates:
         """Outputs that set every control to what a value says."""
         rows, number = model.num_ws, isinstance(value.noise, int)
+        unusual = value.cut != model.config.usual_cut or value.noise != "const"
         return {
             **self.set_main(value, model),
             self.cut: gr.Slider(maximum=rows, value=rows if value.cut is None else value.cut),
             self.noise: "number" if number else value.noise,
             self.noise_seed: gr.Number(value=value.noise if number else 0, visible=number),
-            self.further: gr.Accordion(open=value.cut is not None or value.noise != "const"),
+            self.further: gr.Accordion(open=unusual),
         }
 
 
