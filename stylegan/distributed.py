@@ -133,4 +133,4 @@ def _peers() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise PeerLost(str(error).strip().partition("\n")[0]) from error
+        raise PeerLost("another process of this run has ended") from error

@@ -201,7 +201,7 @@ def test_the_others_of_a_process_that_died_end_with_75(data, tmp_path, monkeypat
         raise Left(code)
 
     def lost(*args):
-        raise PeerLost("Connection reset by peer")
+        raise PeerLost("another process of this run has ended")
 
     monkeypatch.setattr(os, "_exit", leave)
     monkeypatch.setattr(Trainer, "step", lost)

@@ -76,8 +76,8 @@ def fit(
                 training.end(outcome)
             except PeerLost as error:
                 raise PeerLost(
-                    "another process of this run has ended; it is saved at "
-                    f"{training.saved_nimg / 1000:.1f} kimg, and the same line goes on from there"
+                    f"{error}; it is saved at {training.saved_nimg / 1000:.1f} kimg, and the same "
+                    "line goes on from there"
                 ) from error
             return outcome
 
