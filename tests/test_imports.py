@@ -15,12 +15,12 @@ ROOT = Path(__file__).parents[1]
 # files, which may import each other.
 ROWS = """
 config atomic chance containers distributed extras version fetch parallel video
-networks
+networks descent
 pictures sources labels data measures duplicates faces enlarge squares journal doctor findings_page
 prepare collect checkpoint latents query latent_files recipe walk mix shelf links stamp attachment
 features
-model sheet distances evaluate attributes judges directions finding projector nearest card space
-publish importers exporters
+model sheet distances evaluate attributes judges directions finding coordinates
+projector nearest card space publish importers exporters
 """
 ALL = ROWS.split()
 DRAWING = [name for name in ALL if name != "importers"]
