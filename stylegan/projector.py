@@ -359,20 +359,26 @@ class Projection:
         return kept[key]
 
     def _maps(self) -> Iterator[Step]:
-        """Then the noise maps, by Adam, with the latent held still."""
+        """Then the noise maps, by Adam, with the latent held still.
+
+        They may tell of their neighbours as much as maps of chance do, and no more: otherwise they
+        would draw the picture themselves.
+        """
         maps = [m.clone().requires_grad_() for m in self.noise]
+        usual = noise_penalty(self.noise)
         adam = torch.optim.Adam(maps, lr=self.NOISE_LR, betas=self.NOISE_BETAS)
         pace = _Pace(self.config.most_steps, self.PATIENCE, self.LEAST_GAIN)
         while True:
             drawn = self._draw(self.ws, maps)
             gap = distance(self.look(drawn), self.wanted).sum()
-            if pace.take(float(gap.detach())):
+            loss = gap * (1 + F.relu(noise_penalty(maps) / usual - 1))
+            if pace.take(float(loss.detach())):
                 self.noise = [m.detach().clone() for m in maps]
             yield self._report("noise", pace.step, pace.steps, gap, drawn, self.ws, pace.over)
             if pace.over:
                 return
             pace.step += 1
-            self._step(adam, gap + self.PENALTY * noise_penalty(maps), self.NOISE_LR * ramp(pace.t))
+            self._step(adam, loss, self.NOISE_LR * ramp(pace.t))
             normalise(maps)
 
     def _start(self, mean: Tensor) -> Tensor:

@@ -174,10 +174,15 @@ def test_where_it_starts(model):
 
 def test_noise_maps_belong_to_the_result(model):
     picture = sample(model, 8)
-    plain = Projection(model, picture, ProjectConfig(steps=40))
     noisy = Projection(model, picture, ProjectConfig(steps=40, noise=True))
-    list(plain.run()), list(noisy.run())
+    steps = list(noisy.run())
     result = noisy.result()
+    of_maps = [s.distance for s in steps if s.stage == "noise"]
+    assert of_maps[0] == pytest.approx(min(s.distance for s in steps if s.stage == "latent"), 0.05)
+    assert min(of_maps) < 0.7 * of_maps[0]
+    before = [m[0, 0].clone() for m in model.generator.synthesis.noise_maps("const")]
+    projector.normalise(before)
+    assert noise_penalty(noisy.noise) < 1.5 * noise_penalty(before)
     assert [len(m) for m in noisy.noise] == model.generator.synthesis.noise_shapes
     assert result.recipe.x == result.attachment.key and not result.recipe.fits_link
     with pytest.raises(UserError, match="open the PNG"):
