@@ -17,10 +17,10 @@ ROWS = """
 config atomic chance containers distributed extras version fetch parallel video
 networks
 pictures sources labels data measures duplicates faces enlarge squares journal doctor findings_page
-prepare collect checkpoint latents query latent_files recipe walk mix shelf links stamp attachment
-features
+prepare collect tensors direction_files checkpoint latents query latent_files recipe walk mix shelf
+links stamp attachment features
 model sheet distances evaluate attributes judges directions finding projector nearest card space
-publish importers exporters
+release repository publish importers exporters
 """
 ALL = ROWS.split()
 DRAWING = [name for name in ALL if name != "importers"]

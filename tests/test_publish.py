@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,18 +13,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from drawing import drawing, encoded, folder
 from hub_server import variables
 from PIL import Image
 from training_data import NETWORK, tiny, write_pictures
 
 import stylegan
 from stylegan import publish as module
+from stylegan import release, repository
 from stylegan.card import Answers, is_edited
 from stylegan.checkpoint import ENCODER_STATE, save_model
 from stylegan.config import UserError
 from stylegan.networks.synthesis_v2 import Generator
-from stylegan.publish import PublishConfig, publish, saved_answers
+from stylegan.prepare import PrepareConfig, prepare
+from stylegan.publish import publish
 from stylegan.recipe import Recipe
+from stylegan.release import PublishConfig, saved_answers
 from stylegan.training.loop import fit
 from stylegan.version import VERSION
 from train.__main__ import main
@@ -35,7 +40,7 @@ ANSWERS = Answers("cc0-1.0", "Tests, and nothing else.", "drawn by a program", "
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(module, "RETRY_SEC", (0, 0))
+    monkeypatch.setattr(repository, "RETRY_SEC", (0, 0))
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +79,7 @@ def test_a_run_becomes_one_private_tagged_commit_that_draws_the_same(hub, run):
     assert repo.private and len(repo.files) == 2, "the first commit is the Hub's own"
     assert done.commit == repo.branches["main"] == repo.tags[f"kimg-{best.name}"]
     assert done.url == f"{hub.url}/ann/discs/tree/{done.commit}" and not done.space
-    names = {*module.model_folder(run).iterdir()}
+    names = {*release.model_folder(run).iterdir()}
     assert {path.name for path in names} <= set(repo.head())
     model = stylegan.load(done.id)
     assert np.array_equal(model.render(Recipe(seed=9)), stylegan.load(best).render(Recipe(seed=9)))
@@ -113,6 +118,39 @@ def test_the_card_tells_what_the_run_knows_and_makes_nothing_up(hub, run):
     ):
         assert part in text, part
     assert not is_edited(files["README.md"].decode())
+
+
+def test_the_card_tells_what_prepare_did_wherever_the_pictures_are(hub, tmp_path):
+    files = {f"secret-{i}.png": drawing(i, 16) for i in range(8)}
+    files |= {"again.png": files["secret-0.png"], "small.png": drawing(9, 4), "junk.png": b"junk"}
+    files["thin.png"] = encoded(Image.new("RGB", (16, 100)))
+    src = folder(tmp_path / "src", files)
+    data = tmp_path / "discs.zip"
+    settings = {"resolution": 16, "fit": "crop", "max_aspect": 2.0, "dedupe": True}
+    prepare(PrepareConfig(src, data, **settings))
+    fit(tiny(data, kimg=0.02, snap=1), tmp_path / "run", say=lambda text: None)
+    data.rename(tmp_path / "gone.zip")
+    call(tmp_path / "run")
+    model = (tmp_path / "run" / "best").resolve()
+    call(model, "ann/pushed")
+    for repo in ("ann/discs", "ann/pushed"):
+        text = card(hub.repos["model", repo].head())[1]
+        told = "resolution 16, fit crop, background white, channels 3, min_side 8, max_aspect 2.0"
+        assert f"| Made square by `prepare` | {told}, upscale lanczos, dedupe True |" in text
+        left = re.search(r"\| Left out by `prepare` \| 4: (.*) \|", text)[1].split("; ")
+        assert sorted(left) == [
+            *("1 × a side under 8", "1 × an aspect over 2", "1 × not a picture of a known kind"),
+            "1 × the same picture as another",
+        ]
+        assert "secret" not in text and "| Pictures | 8, of discs |" in text
+
+
+def test_a_note_of_prepare_that_cannot_be_read_is_left_out(run):
+    for note in (b"junk", b"[]", b'{"settings": 3, "skipped": [1, []], "classes": 2}'):
+        (run / "prepare.json").write_bytes(note)
+        out = run.parent / f"out-{len(note)}"
+        call(run, build=out, nearest=False)
+        assert "Made square" not in (out / "model" / "README.md").read_text()
 
 
 def test_what_nobody_said_is_said_to_be_missing(hub, run):
@@ -322,7 +360,7 @@ def test_what_someone_else_did_meanwhile_is_kept(hub, run):
     call(run)
     repo = hub.repos["model", "ann/discs"]
     (run / "best" / "notes.txt").write_text("mine")
-    commit = module._commit
+    commit = module.commit
 
     def late(*args):
         info = args[1].model_info
@@ -334,14 +372,14 @@ def test_what_someone_else_did_meanwhile_is_kept(hub, run):
             return found
 
         args[1].model_info = stale
-        module._commit = commit
+        module.commit = commit
         return commit(*args)
 
-    module._commit = late
+    module.commit = late
     try:
         said, _ = call(run)
     finally:
-        module._commit = commit
+        module.commit = commit
     assert {"theirs.txt", "notes.txt"} <= set(repo.head())
     assert "someone else meanwhile" in said and "trying again" in said
 
@@ -369,9 +407,8 @@ def test_broken_weights_are_not_published(hub, tmp_path):
 
 
 def test_what_comes_back_otherwise_is_told(hub, run, monkeypatch):
-    load = module.load
-    other = load(TINY)
-    monkeypatch.setattr(module, "load", lambda *a, **k: other if "cache" in k else load(*a, **k))
+    other = repository.load(TINY)
+    monkeypatch.setattr(repository, "load", lambda *args, **more: other)
     with pytest.raises(UserError, match="does not draw what was published"):
         call(run)
 
