@@ -217,7 +217,7 @@ def _kind(reason: str) -> str:
     """A reason of prepare's without what differs from picture to picture, names above all."""
     for meaning in MEANS.values():
         if reason.startswith(f"{meaning} "):
-            return f"{meaning} another".replace(":", " from")
+            return f"another, {meaning[:-1]}" if meaning[-1] == ":" else f"{meaning} another"
     return _OWN.sub("", reason)
 
 
