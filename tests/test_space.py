@@ -15,7 +15,6 @@ from hub_server import variables
 from PIL import Image
 
 import stylegan
-from stylegan import repository
 from stylegan.attachment import Attachment
 from stylegan.card import Answers
 from stylegan.config import NetworkConfig, UserError
@@ -180,8 +179,7 @@ def test_updated_it_loses_what_it_needs_no_more_and_keeps_the_rest(hub, folder):
         ("POST", "/repos/create", 402, "asks for a subscription or credits"),
     ],
 )
-def test_refusals_are_told_in_words(hub, folder, monkeypatch, method, pattern, status, words):
-    monkeypatch.setattr(repository, "RETRY_SEC", (0,))
+def test_refusals_are_told_in_words(hub, folder, method, pattern, status, words):
     call(folder, space="")
     hub.fail(method, pattern, status, times=99)
     with pytest.raises(UserError, match=words):
