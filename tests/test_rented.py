@@ -42,7 +42,7 @@ def shell(line: str) -> str:
 def as_python(cell: str) -> str:
     """A cell without IPython: `!` runs a line of shell with {names} filled in, `%cd` goes there."""
     cell = re.sub(r"^(\s*)!(.*)$", r"\1said.append(shell(f'''\2'''))", cell, flags=re.MULTILINE)
-    return re.sub(r"^%cd (.*)$", r"os.chdir('\1')", cell, flags=re.MULTILINE)
+    return re.sub(r"^(\s*)%cd (.*)$", r"\1os.chdir('\2')", cell, flags=re.MULTILINE)
 
 
 def session(place: Path, monkeypatch, **settings) -> dict[str, object]:
@@ -65,6 +65,9 @@ def test_two_sessions_of_the_notebook(hub, clone, monkeypatch):
     assert repo.private and first["START"] == "" and len(repo.tags) == 1
     assert Path("picture.png").is_file()
 
+    place = Path.cwd()
+    exec(as_python(next(cell for cell in CODE if "git clone" in cell)), first)
+    assert Path.cwd() == place and not Path("project").exists(), "the program is there already"
     again = next(cell for cell in CODE if "train fit" in cell)
     exec(as_python(again), first)
     assert "goes on in runs/mine at" in first["said"][-1], "the cell once more, in one session"
