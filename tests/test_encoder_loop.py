@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from stylegan import model as models
-from stylegan.checkpoint import ENCODER, ENCODER_STATE, load_encoder, load_tensors, save_model
+from stylegan.checkpoint import ENCODER, ENCODER_STATE, load_encoder, save_model
 from stylegan.config import NetworkConfig, UserError
 from stylegan.data import Pictures
 from stylegan.networks.discriminators import Discriminator
 from stylegan.networks.encoder import Encoder, EncoderConfig
 from stylegan.networks.synthesis_v2 import Generator
 from stylegan.projector import ProjectConfig, Projection
+from stylegan.tensors import load_tensors
 from stylegan.training.augment import Draws
 from stylegan.training.encoder_loop import (
     EncoderTrainConfig,

@@ -17,7 +17,8 @@ from stylegan.card import Answers
 from stylegan.config import TrainConfig, UserError, preset
 from stylegan.data import Pictures
 from stylegan.model import find_device
-from stylegan.publish import check_access, save_answers
+from stylegan.publish import check_access
+from stylegan.release import save_answers
 from stylegan.training.loop import Outcome, fit
 from stylegan.training.push import Pusher
 from stylegan.training.run import BEST

@@ -22,15 +22,10 @@ from stylegan import chance
 from stylegan.checkpoint import (
     DISCRIMINATOR,
     ENCODER_STATE,
-    CheckpointError,
     load_discriminator,
     load_generator,
-    load_strict,
-    load_tensors,
-    read_metadata,
     revision,
     save_encoder,
-    save_tensors,
 )
 from stylegan.config import AugmentConfig, Precision, UserError
 from stylegan.data import Pictures, order
@@ -40,6 +35,13 @@ from stylegan.model import find_device
 from stylegan.networks.encoder import Encoder, EncoderConfig
 from stylegan.networks.mapping import broadcast
 from stylegan.networks.synthesis_v2 import Generator
+from stylegan.tensors import (
+    CheckpointError,
+    load_strict,
+    load_tensors,
+    read_metadata,
+    save_tensors,
+)
 
 from . import augment
 from .loop import Outcome, signals

@@ -19,14 +19,11 @@ from torch import Tensor, nn
 from stylegan.atomic import replacing_folder
 from stylegan.checkpoint import (
     DISCRIMINATOR,
-    CheckpointError,
     find_model,
     load_discriminator,
     load_generator,
-    load_strict,
-    load_tensors,
-    save_tensors,
 )
+from stylegan.tensors import CheckpointError, load_strict, load_tensors, save_tensors
 
 from .step import Trainer
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from stylegan.checkpoint import load_directions
+from stylegan.direction_files import load_directions
 from stylegan.recipe import Edit, Recipe
 from stylegan.stamp import read_png
 from tests.app_server import TINY
