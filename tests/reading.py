@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 SHIPPED = ("app.py", "benchmarks", "checkpoints", "stylegan", "train")
 SMALL = {  # start of a command -> flags added, so that it takes seconds
     "python -m train fit": "--kimg 0.016 --batch 4 --network.channel-max 16",
+    "python -m train encoder": "--kimg 0.016",
     "python -m train publish": "--no-nearest",
     "python -m stylegan project": "--steps 2 --tune-steps 2",
 }
