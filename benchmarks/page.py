@@ -2,13 +2,15 @@
 
 Each round lets go of a slider of each tab at another value and waits until the browser has decoded
 the new picture; `drag` passes 12 other values on the way there, one a frame. Beside it, in the same
-run, what the model alone takes to draw such a picture.
+run, what the model alone takes to draw such a picture. `photo` is from choosing a file on the
+Projection tab to the first picture of it, which is the encoder's guess.
 Needs Chromium and playwright (requirements-dev.txt).
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import shutil
@@ -19,6 +21,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 import stylegan
@@ -31,6 +35,7 @@ CONTROLS = {  # what is done -> link, slider, its first value, from each value t
     "walk": ("?t=walk&seed=1-5", "#sg-at input[type=range]", 31, 3),
     "mix": ("?t=mix&row=1-4&col=5-8&layers=0-3", "#sg-mix-psi input[type=range]", 0.3, 0.02),
     "edit": ("?t=edit&seed=7", "#sg-edit .sg-direction .sg-range", 0.3, 0.1),
+    "photo": ("?t=project", ".sg-bringing button", 0, 0),
 }
 PASSED = {"drag": 12}  # values on the way, each 0.01 further
 REST_MS = 1000  # without another picture: strips, grids and tables follow within
@@ -56,6 +61,42 @@ CHANGED = """async ([box, values, rest]) => {
     seen.disconnect();
     return last - start;
 }"""
+
+NEXT_PICTURE = """() => {
+    window.drawn = 0;
+    const image = [...document.querySelectorAll('.sg-picture img')].find((i) => i.offsetParent);
+    const seen = new MutationObserver(() => {
+        seen.disconnect();
+        image.decode().then(() => (window.drawn = Date.now()));
+    });
+    seen.observe(image, { attributes: true, attributeFilter: ['src'] });
+}"""
+PHOTO_PX = 1024
+
+
+def photo(seed: int) -> bytes:
+    """A PNG file of many colours."""
+    random = np.random.default_rng(seed)
+    small = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8))
+    data = io.BytesIO()
+    small.resize((PHOTO_PX, PHOTO_PX), Image.Resampling.BICUBIC).save(data, "PNG")
+    return data.getvalue()
+
+
+def photo_ms(page: Page, rounds: int) -> list[float]:
+    """Milliseconds from each file that is chosen to the first picture of it."""
+    times = []
+    for seed in range(rounds + 1):
+        file = {"name": "photo.png", "mimeType": "image/png", "buffer": photo(seed)}
+        page.evaluate(NEXT_PICTURE)
+        with page.expect_file_chooser() as chooser:
+            page.locator(".sg-bringing button").first.click()
+        start = time.time()
+        chooser.value.set_files(file)
+        page.wait_for_function("window.drawn")
+        times.append(page.evaluate("window.drawn") - start * 1000)
+        page.wait_for_timeout(REST_MS)
+    return times[1:]
 
 
 def drawing_ms(model: stylegan.Model, rounds: int) -> float:
@@ -108,7 +149,10 @@ def main() -> None:
                     page.locator(".sg-picture img[src]").locator("visible=true").wait_for()
                     page.locator(box).first.wait_for()
                     page.wait_for_timeout(3 * REST_MS)
-                    times = change_ms(page, tab, args.rounds)
+                    if tab == "photo":
+                        times = photo_ms(page, args.rounds)
+                    else:
+                        times = change_ms(page, tab, args.rounds)
                     page.close()
                     median = statistics.median(times)
                     print(f"{tab:8} | {median:9.0f} | {max(times):8.0f} | {median / alone:.1f}")

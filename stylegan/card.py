@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -12,12 +13,21 @@ from typing import Any
 from stylegan.config import NetworkConfig
 from stylegan.extras import need
 from stylegan.fetch import LIBRARY
+from stylegan.prepare import MEANS
 from stylegan.version import VERSION
 
 TASK = "unconditional-image-generation"
 UNSAID = "Not stated."
 KEY_SETTINGS = ("preset", "batch", "gamma", "lr", "mirror", "aug", "augpipe", "precision", "seed")
 
+PREPARED_SETTINGS = (  # of prepare's, told where they were set
+    *("resolution", "fit", "background", "channels", "min_side", "max_aspect", "upscale"),
+    *("dedupe", "dedupe_also", "split", "labels"),
+)
+UNSET = (None, False, "", 0, [], "auto", "none")
+MOST_CLASSES = MOST_KINDS = 12  # that are named
+
+_OWN = re.compile(r"^.*\d+ x \d+ pixels, | \(.*\)$")  # what is one picture's own in a reason
 _MARK = re.compile(r"\n<!-- written by stylegan, to be edited freely: ([0-9a-f]{16}) -->\n\Z")
 
 
@@ -179,11 +189,37 @@ def _data(facts: Facts) -> list[str]:
     if "pictures" in data:
         rows.append(("Pictures", f"{data['pictures']}, of {data['name']}"))
         rows.append(("Fingerprint", f"`{data['fingerprint']}`"))
-    if settings := (facts.prepared or {}).get("settings"):
-        told = ", ".join(f"{key} {settings[key]}" for key in ("resolution", "fit", "background"))
-        rows.append(("Made square by `prepare`", told))
-        rows.append(("Left out by `prepare`", str(len(facts.prepared.get("skipped", [])))))
-    return ["## The pictures it learned from\n", *_table(rows)]
+    return ["## The pictures it learned from\n", *_table([*rows, *_prepared(facts.prepared or {})])]
+
+
+def _prepared(note: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What prepare did, as far as its note can be read; files that it left out stay unnamed."""
+    settings, skipped, classes = (note.get(key) for key in ("settings", "skipped", "classes"))
+    rows = []
+    if isinstance(settings, dict):
+        told = [(key, settings.get(key)) for key in PREPARED_SETTINGS]
+        text = ", ".join(f"{key} {_plain(value)}" for key, value in told if value not in UNSET)
+        rows.append(("Made square by `prepare`", text))
+    if isinstance(classes, list):
+        rows.append(("Classes", ", ".join(map(str, classes[:MOST_CLASSES]))))
+    if isinstance(skipped, list):
+        pairs = [entry for entry in skipped if isinstance(entry, list) and len(entry) == 2]
+        kinds = Counter(_kind(str(reason)) for _, reason in pairs)
+        reasons = "; ".join(f"{count} × {kind}" for kind, count in kinds.most_common(MOST_KINDS))
+        rows.append(("Left out by `prepare`", f"{len(pairs)}: {reasons}" if pairs else "none"))
+    return rows
+
+
+def _plain(value: Any) -> str:
+    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _kind(reason: str) -> str:
+    """A reason of prepare's without what differs from picture to picture, names above all."""
+    for meaning in MEANS.values():
+        if reason.startswith(f"{meaning} "):
+            return f"another, {meaning[:-1]}" if meaning[-1] == ":" else f"{meaning} another"
+    return _OWN.sub("", reason)
 
 
 def _quality(facts: Facts) -> list[str]:

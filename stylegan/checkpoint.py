@@ -7,37 +7,45 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
-from stylegan.atomic import replacing_file, replacing_folder
-from stylegan.config import ConfigError, NetworkConfig, UserError, from_dict
+from stylegan.atomic import replacing_folder
+from stylegan.config import ConfigError, NetworkConfig, from_dict
+from stylegan.direction_files import DIRECTIONS, MAX_DIRECTIONS_BYTES
 from stylegan.fetch import HubError, HubId, Snapshot
 from stylegan.networks.discriminators import AnyDiscriminator, discriminator_of
 from stylegan.networks.encoder import Encoder, EncoderConfig
 from stylegan.networks.generator import Generator
+from stylegan.tensors import (
+    HEADER_BYTES,
+    PICKLES,
+    VALUE_BYTES,
+    CheckpointError,
+    compare_shapes,
+    load_strict,
+    load_tensors,
+    read_metadata,
+    save_tensors,
+    shapes_of,
+    shortened,
+    tensor_shapes,
+    weights_file,
+)
 
 FORMAT = 1
-CONFIG, GENERATOR, DISCRIMINATOR, ENCODER, DIRECTIONS = (
+CONFIG, GENERATOR, DISCRIMINATOR, ENCODER = (
     "config.json",
     "generator.safetensors",
     "discriminator.safetensors",
     "encoder.safetensors",
-    "directions.safetensors",
 )
-
 ENCODER_STATE = "encoder-state.safetensors"  # with which its training goes on; no part of a model
-PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".model", ".bin", ".npz", ".h5"}
 MAX_CONFIG_BYTES = 1 << 20
-MAX_DIRECTIONS_BYTES = 64 << 20
-HEADER_BYTES = 1 << 20  # names and shapes in a file of weights
-VALUE_BYTES = 8  # of the widest numbers that `load_strict` takes
 CONTENT_DIGITS = 10
 SHAPE_SETTINGS = (  # what decides the shapes of the tensors; later settings may be absent
     "resolution",
@@ -50,189 +58,6 @@ SHAPE_SETTINGS = (  # what decides the shapes of the tensors; later settings may
     "channel_max",
     "architecture",
 )
-
-
-class CheckpointError(UserError):
-    """A model file or folder that cannot be used."""
-
-
-# Tensors
-
-
-def save_tensors(
-    path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None
-) -> None:
-    """Write a safetensors file; `path` is either the old file or the whole new one."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with replacing_file(path) as beside:
-        beside.touch()
-        mode = beside.stat().st_mode  # the user's own; the writer below would leave 0600
-        try:
-            save_file(plain, beside, metadata)
-        except SafetensorError as error:
-            raise OSError(f"cannot write {path}: {error}") from error
-        beside.chmod(mode)
-
-
-def load_tensors(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Tensor]:
-    """Read every tensor of a safetensors file."""
-    path = _weights(path)
-    try:
-        return load_file(path, device=str(device))
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from error
-
-
-def tensor_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes out of a safetensors file's header; no tensor is read."""
-    path = _weights(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from error
-
-
-def read_metadata(path: str | Path) -> dict[str, str]:
-    """The texts in a safetensors file's header."""
-    path = _weights(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from error
-
-
-def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Copy `tensors` into the module's own; names, shapes and kinds agree and all is finite."""
-    own = module.state_dict()
-    _compare(_shapes(own), _shapes(tensors), where)
-    for name, tensor in tensors.items():
-        if tensor.dtype != own[name].dtype and not (
-            tensor.is_floating_point() and own[name].is_floating_point()
-        ):
-            raise CheckpointError(f"{where}: {name} holds {tensor.dtype}, not {own[name].dtype}")
-        if not math.isfinite(tensor.sum(dtype=torch.float64)):
-            raise CheckpointError(f"{where}: {name} holds numbers that are not finite")
-    with torch.no_grad():
-        for name, tensor in tensors.items():
-            own[name].copy_(tensor)
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-
-
-def _compare(
-    ours: Mapping[str, tuple[int, ...]], theirs: Mapping[str, tuple[int, ...]], where: str
-) -> None:
-    missing = [name for name in ours if name not in theirs]
-    unexpected = [name for name in theirs if name not in ours]
-    mismatched = [
-        f"{name} {list(theirs[name])} instead of {list(shape)}"
-        for name, shape in ours.items()
-        if name in theirs and theirs[name] != shape
-    ]
-    found = (("missing", missing), ("unexpected", unexpected), ("mismatched", mismatched))
-    if differences := [f"{what} {_shortened(names)}" for what, names in found if names]:
-        raise CheckpointError(f"{where} does not fit its network: {'; '.join(differences)}")
-
-
-def _shortened(names: list[str], most: int = 4) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
-def _weights(path: str | Path) -> Path:
-    """The path, if it can be a safetensors file."""
-    path = Path(path)
-    if path.suffix.lower() in PICKLES:
-        raise CheckpointError(
-            f"{path} is not safetensors; turn it into a model folder first: "
-            f"python -m train import {path} DEST_DIR"
-        )
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist")
-    return path
-
-
-# Directions
-
-
-@dataclass(frozen=True)
-class DirectionNote:
-    """What is told of a direction beside its numbers."""
-
-    label: str = ""
-    """Its name for people; the plain name if empty."""
-    method: str = ""
-    """How it was found."""
-    accuracy: float | None = None
-    """Share of right answers on latents that a fit had not seen, both sides weighing alike."""
-    rows: tuple[int, int] | None = None
-    """First and last row of ws that it is meant for; all if none."""
-    moves: dict[str, float] = field(default_factory=dict)
-    """By how many of its standard deviations each attribute's score rises with a strength of 1."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Without what was left at its default."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {name: value for name, value in values.items() if value not in ("", None, {})}
-
-    @classmethod
-    def from_json(cls, values: Any, num_ws: int) -> DirectionNote:
-        """Check what a file tells; ValueError where it is none of ours."""
-        note = cls(**{**values, "rows": tuple(values["rows"]) if "rows" in values else None})
-        numbers = [*note.moves.values(), *([] if note.accuracy is None else [note.accuracy])]
-        if not (isinstance(note.label, str) and isinstance(note.method, str)):
-            raise ValueError("a text is none")
-        if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
-            raise ValueError("a number is none")
-        if note.rows is not None:
-            first, last = note.rows
-            if not (type(first) is type(last) is int and 0 <= first <= last < num_ws):
-                raise ValueError(f"there are no rows {first} to {last}")
-        return note
-
-
-def save_directions(
-    path: str | Path, steps: Mapping[str, Tensor], notes: Mapping[str, DirectionNote]
-) -> None:
-    """Write a directions.safetensors; the notes, in order, are JSON in its metadata."""
-    told = {name: notes.get(name, DirectionNote()).to_json() for name in steps}
-    save_tensors(path, steps, {"directions": json.dumps(told, allow_nan=False)})
-
-
-def load_directions(
-    path: str | Path, config: NetworkConfig
-) -> tuple[dict[str, Tensor], dict[str, DirectionNote]]:
-    """Steps float32 [w_dim] or [num_ws, w_dim] by name, and a note for each, in the file's order.
-
-    A file without notes is in the order of the names.
-    """
-    steps = load_tensors(path)
-    for name, step in steps.items():
-        shapes = ((config.w_dim,), (config.num_ws, config.w_dim))
-        if tuple(step.shape) not in shapes or not torch.isfinite(step).all():
-            raise CheckpointError(
-                f"{path}: {name} is not {config.w_dim}, or {config.num_ws} x {config.w_dim}, "
-                "finite numbers"
-            )
-    with safe_open(path, framework="pt") as file:
-        text = (file.metadata() or {}).get("directions")
-    try:
-        told = json.loads(text) if text is not None else {name: {} for name in sorted(steps)}
-        notes = {
-            name: DirectionNote.from_json(values, config.num_ws) for name, values in told.items()
-        }
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} has notes that cannot be read: {error}") from error
-    if notes.keys() != steps.keys():
-        raise CheckpointError(f"{path}: its notes name other directions than it holds")
-    return {name: steps[name].float() for name in notes}, notes
-
-
-# Model folders
 
 
 @dataclass(frozen=True)
@@ -360,13 +185,13 @@ def read_config(folder: str | Path) -> tuple[NetworkConfig, dict[str, Any]]:
             f"{path} was made by a newer version (format {version}, this one reads up to {FORMAT})"
         )
     if unknown := sorted(set(settings) - {"format", "network", "training"}):
-        raise CheckpointError(f"{path} has an unknown key: {_shortened(unknown)}")
+        raise CheckpointError(f"{path} has an unknown key: {shortened(unknown)}")
     for key in ("network", "training"):
         if not isinstance(settings.get(key), dict):
             raise CheckpointError(f'{path} has no "{key}" object')
     network = settings["network"]
     if missing := [name for name in SHAPE_SETTINGS if name not in network]:
-        raise CheckpointError(f"{path}: network lacks {_shortened(missing)}")
+        raise CheckpointError(f"{path}: network lacks {shortened(missing)}")
     try:
         return from_dict(NetworkConfig, network), settings["training"]
     except ConfigError as error:
@@ -411,7 +236,7 @@ def load_encoder(folder: str | Path, device: str | torch.device = "cpu") -> Enco
             f"python -m train encoder --model {folder}"
         )
     with torch.device("meta"):
-        _compare(_shapes(Encoder(config).state_dict()), shapes, str(path))
+        compare_shapes(shapes_of(Encoder(config).state_dict()), shapes, str(path))
     with torch.random.fork_rng(devices=[]):  # first weights are drawn, and then overwritten
         encoder = Encoder(config)
     load_strict(encoder, load_tensors(path), str(path))
@@ -420,7 +245,7 @@ def load_encoder(folder: str | Path, device: str | torch.device = "cpu") -> Enco
 
 def revision(folder: str | Path) -> str:
     """First 10 hex digits of the sha256 of generator.safetensors."""
-    data = _weights(_folder(folder) / GENERATOR).read_bytes()
+    data = weights_file(_folder(folder) / GENERATOR).read_bytes()
     return hashlib.sha256(data).hexdigest()[:CONTENT_DIGITS]
 
 
@@ -435,7 +260,7 @@ def _load_network(
     shapes = tensor_shapes(path)
     if sum(map(math.prod, shapes.values())) < _least_weights(build, config):
         with torch.device("meta"):  # says what differs and allocates nothing, but is slow to load
-            _compare(_shapes(build(config).state_dict()), shapes, str(path))
+            compare_shapes(shapes_of(build(config).state_dict()), shapes, str(path))
     with torch.random.fork_rng(devices=[]):  # first weights are drawn, and then overwritten
         module = build(config)
     load_strict(module, load_tensors(path), str(path))
@@ -465,7 +290,7 @@ def most_weights_bytes(config: NetworkConfig) -> int:
 def _folder(folder: str | Path) -> Path:
     folder = Path(folder)
     if folder.suffix.lower() in PICKLES and not folder.is_dir():
-        _weights(folder)
+        weights_file(folder)
     if folder.is_file():
         raise CheckpointError(f"{folder} is a file; give the model folder that holds it")
     if not folder.is_dir():

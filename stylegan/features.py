@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from stylegan.checkpoint import load_strict
 from stylegan.config import UserError
 from stylegan.fetch import cache_folder, fetch_file
 from stylegan.networks.discriminators import AnyDiscriminator
+from stylegan.tensors import load_strict
 
 Features = Callable[[Tensor], Tensor]
 

@@ -16,8 +16,8 @@ from stylegan.attributes import (
     read_labels,
     read_table,
 )
-from stylegan.checkpoint import DirectionNote
 from stylegan.data import Pictures
+from stylegan.direction_files import DirectionNote
 from stylegan.directions import (
     DirectionError,
     Fit,

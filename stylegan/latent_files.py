@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from stylegan.atomic import replacing_file
-from stylegan.checkpoint import load_tensors, save_tensors
 from stylegan.config import UserError
 from stylegan.query import MAX_LATENT
+from stylegan.tensors import load_tensors, save_tensors
 
 KEY = "w"
 SUFFIXES = (".npz", ".safetensors")

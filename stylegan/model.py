@@ -18,19 +18,17 @@ from torch import Tensor
 
 from stylegan.attachment import Attached, Attachment, elsewhere
 from stylegan.checkpoint import (
-    DIRECTIONS,
     DISCRIMINATOR,
     ENCODER,
-    DirectionNote,
     Place,
     find_model,
-    load_directions,
     load_discriminator,
     load_encoder,
     load_generator,
     read_config,
 )
 from stylegan.config import NetworkConfig, UserError
+from stylegan.direction_files import DIRECTIONS, DirectionNote, load_directions
 from stylegan.latents import along, mix_rows, noise_maps, shift, z_from_seed
 from stylegan.mix import Mix
 from stylegan.networks.discriminators import AnyDiscriminator

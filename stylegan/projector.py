@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -26,9 +27,12 @@ from stylegan import features, pictures
 from stylegan.attachment import Attachment, LowRank, shallow_copy
 from stylegan.chance import generator as chance
 from stylegan.config import NetworkConfig, UserError
+from stylegan.coordinates import Coordinates, measure
+from stylegan.descent import lbfgs
 from stylegan.features import Features, distance
 from stylegan.latents import MAX_SEED, z_from_seed
 from stylegan.model import Model, exact
+from stylegan.networks.generator import Generator
 from stylegan.networks.mapping import broadcast
 from stylegan.networks.ops import to_uint8
 from stylegan.networks.synthesis_v2 import Synthesis
@@ -39,6 +43,7 @@ Randn = Callable[[str, int, Sequence[int]], Tensor]
 """Normal numbers of (stream, step, shape)."""
 
 SPREAD_SAMPLES, SPREAD_SEED = 10_000, 123
+_COORDINATES: WeakKeyDictionary[Generator, dict[tuple, Coordinates]] = WeakKeyDictionary()
 MAX_STEPS = 100_000
 
 
@@ -58,7 +63,7 @@ class ProjectConfig:
     steps: int | None = None
     """Most steps for the latent; 200, or 1000 with method paper, if not given."""
     noise: bool = False
-    """Optimise the noise maps too; they then belong to the result."""
+    """Optimise the noise maps as well, in as many steps; they then belong to the result."""
     tune: bool = False
     """Tune the generator's weights for this picture afterwards (arXiv 2106.05744)."""
     tune_steps: int = 200
@@ -92,7 +97,7 @@ class ProjectConfig:
 
     @property
     def most_steps(self) -> int:
-        """Steps for the latent."""
+        """Steps for the latent, and for the noise maps."""
         return self.steps or (1000 if self.method == "paper" else 200)
 
 
@@ -100,7 +105,7 @@ class ProjectConfig:
 class Step:
     """Where a projection stands."""
 
-    stage: Literal["latent", "tune"]
+    stage: Literal["latent", "noise", "tune"]
     step: int
     """Steps done in this stage."""
     steps: int
@@ -197,10 +202,10 @@ class Projection:
     """One picture on its way into a model's latents. The model itself is never changed."""
 
     PAPER_LR = 0.1
-    LR = 0.3  # in units of w's deviation in one dimension
     PENALTY = 1e5  # weight of the noise maps' regularity
-    BETAS = (0.9, 0.9)  # a short memory: gradients change as fast as the picture comes
     PATIENCE, LEAST_GAIN = 30, 0.01  # steps in which the distance falls by this share, or it ends
+
+    NOISE_LR, NOISE_BETAS = 0.1, (0.9, 0.99)
 
     TUNE_LR = 2e-2  # of the low-rank factors; the paper's 3e-4 is for the weights themselves
     TUNE_BETAS = (0.9, 0.99)
@@ -227,11 +232,11 @@ class Projection:
         self.model, self.config = model, config
         self.synthesis: Synthesis = model.generator.synthesis
         self.picture = picture.to(model.device)
-        self.look = look or features.find(
-            usual_distance(model) if config.distance == "auto" else config.distance,
-            lambda: model.discriminator,
-            model.device,
-        )
+        self.kind = None  # the name of the distance, where it has one
+        if look is None:
+            self.kind = usual_distance(model) if config.distance == "auto" else config.distance
+            look = features.find(self.kind, lambda: model.discriminator, model.device)
+        self.look = look
         self.randn = randn or self._randn
         with torch.no_grad():
             self.wanted = self.look(self.picture)
@@ -250,7 +255,12 @@ class Projection:
             yield step
 
     def _steps(self) -> Iterator[Step]:
-        yield from self._paper() if self.config.method == "paper" else self._latent()
+        if self.config.method == "paper":
+            yield from self._paper()
+        else:
+            yield from self._latent()
+            if self.config.noise:
+                yield from self._maps()
         if self.config.tune:
             yield from self._tune()
 
@@ -297,30 +307,79 @@ class Projection:
             yield self._report("latent", step + 1, steps, gap, drawn, self.ws, step + 1 == steps)
 
     def _latent(self) -> Iterator[Step]:
-        """Adam from a good start; the best is kept, and it ends when nothing improves."""
+        """L-BFGS from a good start; the best is kept, and it ends when nothing improves."""
         config = self.config
-        mean, w_std = spread(self.model, config.c, samples=1000)
+        mean, _ = spread(self.model, config.c, samples=1000)
         start = self._start(mean)
         if config.space == "w":
             start = start.mean(dim=1, keepdim=True)
-        w = start.clone().requires_grad_()
-        maps = self._own_maps() if config.noise else []
-        lr = self.LR * w_std / math.sqrt(self.model.config.w_dim)
-        adam = torch.optim.Adam([w, *maps], lr=lr, betas=self.BETAS)
-        pace = _Pace(config.most_steps, self.PATIENCE, self.LEAST_GAIN)
-        while True:
-            ws = w.expand(-1, self.model.num_ws, -1)
-            drawn = self._draw(ws, maps or None)
+        self.noise = self._own_maps() if config.noise else None
+        pace = _Pace(config.most_steps, self.PATIENCE, self.LEAST_GAIN, landing=False)
+        now: tuple[Tensor, ...] = ()  # distance, picture and ws of the latest evaluation
+
+        def at(ws: Tensor) -> Tensor:
+            nonlocal now
+            ws = ws.expand(-1, self.model.num_ws, -1)
+            drawn = self._draw(ws, self.noise)
             gap = distance(self.look(drawn), self.wanted).sum()
             if pace.take(float(gap.detach())):
                 self.ws = _halved(ws)
-                self.noise = [m.detach().clone() for m in maps] or None
-            yield self._report("latent", pace.step, pace.steps, gap, drawn, ws, pace.over)
+            now = gap, drawn, ws
+            return gap
+
+        def evaluate(x: Tensor) -> tuple[float, Tensor]:
+            x = x.detach().requires_grad_()
+            gap = at(place.ws(x))
+            return float(gap.detach()), torch.autograd.grad(gap, x)[0]
+
+        with torch.no_grad():
+            at(start)
+        yield self._report("latent", 0, pace.steps, *now, last=False)
+        place = self._coordinates(mean)
+        descent = lbfgs(evaluate, place.of(start))
+        next(descent)  # the start again, now with its slope
+        pace.step = 1
+        for _ in descent:
+            yield self._report("latent", pace.step, pace.steps, *now, last=pace.over)
             if pace.over:
                 return
-            loss = gap + self.PENALTY * noise_penalty(maps) if maps else gap
             pace.step += 1
-            self._step(adam, loss, lr * ramp(pace.t))
+        yield self._report("latent", pace.step - 1, pace.steps, *now, last=True)
+
+    def _coordinates(self, mean: Tensor) -> Coordinates:
+        """Those of the model, found once for each way to compare."""
+        config = self.config
+        shared = config.space == "w"
+        key = (self.kind, config.c, shared)
+        kept = _COORDINATES.setdefault(self.model.generator, {})
+        if self.kind is None or key not in kept:
+            found = measure(self.model, self.look, mean, config.c, shared)
+            if self.kind is None:
+                return found
+            kept[key] = found
+        return kept[key]
+
+    def _maps(self) -> Iterator[Step]:
+        """Then the noise maps, by Adam, with the latent held still.
+
+        They may tell of their neighbours as much as maps of chance do, and no more: otherwise they
+        would draw the picture themselves.
+        """
+        maps = [m.clone().requires_grad_() for m in self.noise]
+        usual = noise_penalty(self.noise)
+        adam = torch.optim.Adam(maps, lr=self.NOISE_LR, betas=self.NOISE_BETAS)
+        pace = _Pace(self.config.most_steps, self.PATIENCE, self.LEAST_GAIN)
+        while True:
+            drawn = self._draw(self.ws, maps)
+            gap = distance(self.look(drawn), self.wanted).sum()
+            loss = gap * (1 + F.relu(noise_penalty(maps) / usual - 1))
+            if pace.take(float(loss.detach())):
+                self.noise = [m.detach().clone() for m in maps]
+            yield self._report("noise", pace.step, pace.steps, gap, drawn, self.ws, pace.over)
+            if pace.over:
+                return
+            pace.step += 1
+            self._step(adam, loss, self.NOISE_LR * ramp(pace.t))
             normalise(maps)
 
     def _start(self, mean: Tensor) -> Tensor:
@@ -345,7 +404,7 @@ class Projection:
         """The model's constant maps, brought to zero mean and unit mean square."""
         maps = [m[0, 0].clone() for m in self.synthesis.noise_maps("const")]
         normalise(maps)
-        return [m.requires_grad_() for m in maps]
+        return maps
 
     # Pivotal tuning (arXiv 2106.05744)
 
@@ -453,14 +512,15 @@ class Projection:
 class _Pace:
     """How far a stage has come: to its last step, or to where nothing improves any more.
 
-    Where it stands still the learning rate is brought down at once, and after that it ends.
+    Where it stands still the learning rate, if it is `landing` on one, is brought down at once, and
+    after that it ends.
     """
 
     DOWN = 0.75  # from here on the learning rate falls
 
-    def __init__(self, steps: int, patience: int, least_gain: float) -> None:
+    def __init__(self, steps: int, patience: int, least_gain: float, landing: bool = True) -> None:
         self.step, self.steps, self.over = 0, steps, False
-        self._all, self._patience, self._gain = steps, patience, least_gain
+        self._all, self._patience, self._gain, self._landing = steps, patience, least_gain, landing
         self._best = self._mark = math.inf
         self._since = 0
 
@@ -476,7 +536,7 @@ class _Pace:
         if value < self._mark * (1 - self._gain):
             self._mark, self._since = value, self.step
         still = self.step - self._since >= self._patience
-        if still and self.t < self.DOWN:
+        if still and self._landing and self.t < self.DOWN:
             left = max(1, round((1 - self.DOWN) * self._all))
             self.steps, self._since = min(self.steps, self.step + left), self.step
         elif still:

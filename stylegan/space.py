@@ -24,7 +24,10 @@ Hardware = Literal["cpu", "gpu", "zerogpu"]
 SUGGESTED = {"cpu": "cpu-basic", "gpu": "t4-small", "zerogpu": "zero-a10g"}
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 LEFT_OUT = ("training", "importers", "exporters", "__pycache__")  # not needed to draw a picture
-NOT_INSTALLED = ("torch", "gradio", "tyro", "tensorboard", "psutil")  # named here, or for training
+NOT_INSTALLED = (  # named here, or for training and for what comes before it
+    *("torch", "gradio", "tyro", "tensorboard", "psutil"),
+    *("filelock", "ImageHash", "httpx", "beautifulsoup4"),
+)
 SOURCES = (".py", ".css", ".js")
 THUMBNAIL = "thumbnail.png"
 COLUMNS, ROWS, CELL_PX = 8, 4, 150  # of the thumbnail, about the shape that links are shown in

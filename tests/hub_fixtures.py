@@ -29,7 +29,8 @@ def hub(tmp_path, monkeypatch):
         monkeypatch.setenv("HF_TOKEN", "hf_ann")
         quick = SimpleNamespace(sleep=lambda seconds: None)
         monkeypatch.setattr(huggingface_hub.utils._http, "time", quick)  # waits between retries
-        monkeypatch.setattr("stylegan.fetch.RETRY_SEC", (0, 0))
+        for module in ("fetch", "repository"):
+            monkeypatch.setattr(f"stylegan.{module}.RETRY_SEC", (0, 0))
         huggingface_hub.utils.disable_progress_bars()
         yield server
     huggingface_hub.utils._http.close_session()

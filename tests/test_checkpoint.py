@@ -9,24 +9,22 @@ from safetensors.torch import save_file
 
 from stylegan import checkpoint
 from stylegan.checkpoint import (
-    HEADER_BYTES,
-    CheckpointError,
-    DirectionNote,
-    load_directions,
     load_discriminator,
     load_generator,
-    load_strict,
-    load_tensors,
     most_weights_bytes,
     read_config,
     revision,
-    save_directions,
     save_model,
-    save_tensors,
 )
 from stylegan.config import NetworkConfig
 from stylegan.networks.discriminators import Discriminator
 from stylegan.networks.generator import Generator
+from stylegan.tensors import (
+    HEADER_BYTES,
+    CheckpointError,
+    load_tensors,
+    save_tensors,
+)
 
 CONFIG = NetworkConfig(
     resolution=16, z_dim=8, w_dim=8, mapping_layers=2, channel_base=64, channel_max=8
@@ -239,86 +237,6 @@ def test_a_large_network_is_compared_before_it_is_built(folder, monkeypatch):
     original = Generator.__init__
     monkeypatch.setattr(Generator, "__init__", build)
     assert "mismatched" in refusal(load_generator, folder)
-
-
-def test_load_strict_copies_into_what_is_there():
-    module = torch.nn.Linear(2, 3)
-    weight = module.weight
-    where = weight.data_ptr()
-    new = {"weight": torch.ones(3, 2, dtype=torch.float16), "bias": torch.zeros(3)}
-    load_strict(module, new, "here")
-    assert module.weight is weight and weight.data_ptr() == where
-    assert weight.sum() == 6 and weight.dtype == torch.float32
-
-
-def test_load_strict_changes_nothing_when_it_refuses():
-    module = torch.nn.Linear(2, 3)
-    before = {name: value.clone() for name, value in module.state_dict().items()}
-    for weight, words in (
-        (torch.full((3, 2), torch.nan), "weight holds numbers that are not finite"),
-        (torch.ones(3, 2, dtype=torch.int64), "weight holds torch.int64"),
-        (torch.ones(2, 3), r"weight [2, 3] instead of [3, 2]"),
-    ):
-        text = refusal(load_strict, module, {"bias": torch.ones(3), "weight": weight}, "here")
-        assert words in text and "here" in text
-    assert all(torch.equal(module.state_dict()[name], value) for name, value in before.items())
-
-
-def test_tensors_round_trip(tmp_path):
-    tensors = {"a": torch.arange(6).reshape(2, 3).t(), "b": torch.zeros(()), "": torch.ones(1)}
-    save_tensors(tmp_path / "x.safetensors", tensors, {"key": "value"})
-    loaded = load_tensors(tmp_path / "x.safetensors")
-    assert loaded.keys() == tensors.keys()
-    assert all(torch.equal(loaded[name], value) for name, value in tensors.items())
-    assert os.listdir(tmp_path) == ["x.safetensors"]
-    assert "does not exist" in refusal(load_tensors, tmp_path / "y.safetensors")
-
-
-def test_directions_keep_their_order_and_notes(tmp_path):
-    steps = {"smile": torch.ones(8), "age": torch.zeros(6, 8), "Hat.2": torch.arange(8.0)}
-    notes = {
-        "smile": DirectionNote("a smile", "labels", 0.9, (2, 3), {"age": -0.1, "größe": 1.0}),
-        "Hat.2": DirectionNote(rows=(0, 5)),
-    }
-    path = tmp_path / "directions.safetensors"
-    save_directions(path, steps, notes)
-    found, told = load_directions(path, CONFIG)
-    assert list(found) == list(told) == ["smile", "age", "Hat.2"]
-    assert all(torch.equal(found[name], step) for name, step in steps.items())
-    assert told == {**notes, "age": DirectionNote()}
-    save_directions(path, {}, notes)
-    assert load_directions(path, CONFIG) == ({}, {})
-
-
-def test_directions_without_notes_are_as_before(tmp_path):
-    save_file({"b": torch.ones(8), "a": torch.ones(8)}, tmp_path / "x.safetensors")
-    found, told = load_directions(tmp_path / "x.safetensors", CONFIG)
-    assert list(found) == ["a", "b"] and told == {"a": DirectionNote(), "b": DirectionNote()}
-
-
-@pytest.mark.parametrize(
-    ("notes", "words"),
-    [
-        ("{", "notes that cannot be read"),
-        ("[]", "notes that cannot be read"),
-        ('{"smile": 3}', "notes that cannot be read"),
-        ('{"smile": {"mood": 1}}', "mood"),
-        ('{"smile": {"rows": [2]}}', "notes that cannot be read"),
-        ('{"smile": {"rows": [3, 2]}}', "there are no rows 3 to 2"),
-        ('{"smile": {"rows": [0, 6]}}', "there are no rows 0 to 6"),
-        ('{"smile": {"label": 1}}', "a text is none"),
-        ('{"smile": {"accuracy": "high"}}', "a number is none"),
-        ('{"smile": {"accuracy": NaN}}', "a number is none"),
-        ('{"smile": {"moves": {"a": null}}}', "a number is none"),
-        ('{"smile": {"moves": []}}', "notes that cannot be read"),
-        ("{}", "its notes name other directions than it holds"),
-        ('{"smile": {}, "age": {}}', "its notes name other directions than it holds"),
-    ],
-)
-def test_bad_notes_are_refused(tmp_path, notes, words):
-    path = tmp_path / "directions.safetensors"
-    save_file({"smile": torch.ones(8)}, path, {"directions": notes})
-    assert words in refusal(load_directions, path, CONFIG)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from stylegan import __main__ as program
-from stylegan.checkpoint import DirectionNote, save_directions
+from stylegan.direction_files import DirectionNote, save_directions
 from stylegan.model import load
 from stylegan.recipe import Edit, Recipe
 from stylegan.sheet import draw_strips

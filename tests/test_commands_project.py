@@ -7,7 +7,7 @@ from PIL import Image
 
 from stylegan import __main__ as program
 from stylegan.attachment import Attachment
-from stylegan.checkpoint import load_tensors, save_model
+from stylegan.checkpoint import save_model
 from stylegan.config import NetworkConfig
 from stylegan.latent_files import read_latent
 from stylegan.model import load
@@ -16,6 +16,7 @@ from stylegan.networks.generator import Generator
 from stylegan.projector import Projection
 from stylegan.recipe import Recipe
 from stylegan.stamp import read_attachment, read_png, read_recipe
+from stylegan.tensors import load_tensors
 
 NETWORK = NetworkConfig(
     resolution=16, z_dim=16, w_dim=16, mapping_layers=1, channel_base=128, channel_max=8

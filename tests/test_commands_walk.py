@@ -134,11 +134,11 @@ def test_outputs_and_sources_that_cannot_be(tmp_path, capsys):
 def test_ctrl_c_leaves_no_file(tmp_path, monkeypatch, capsys):
     batch, count = Model._batch, []
 
-    def stopped(model, recipes, noise):
+    def stopped(model, recipes, *rest):
         count.append(1)
         if len(count) == 3:
             raise KeyboardInterrupt
-        return batch(model, recipes, noise)
+        return batch(model, recipes, *rest)
 
     monkeypatch.setattr(Model, "_batch", stopped)
     assert run("--seeds", "1-5", "-o", tmp_path / "a.mp4") == 1

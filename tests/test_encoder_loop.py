@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from stylegan import model as models
-from stylegan.checkpoint import ENCODER, ENCODER_STATE, load_encoder, load_tensors, save_model
+from stylegan.checkpoint import ENCODER, ENCODER_STATE, load_encoder, save_model
 from stylegan.config import NetworkConfig, UserError
+from stylegan.data import Pictures
 from stylegan.networks.discriminators import Discriminator
 from stylegan.networks.encoder import Encoder, EncoderConfig
 from stylegan.networks.generator import Generator
 from stylegan.projector import ProjectConfig, Projection
+from stylegan.tensors import load_tensors
 from stylegan.training.augment import Draws
 from stylegan.training.encoder_loop import (
     EncoderTrainConfig,
@@ -21,6 +23,7 @@ from stylegan.training.encoder_loop import (
     fit_encoder,
 )
 from stylegan.training.loop import Outcome
+from tests.training_data import write_pictures
 
 NETWORK = NetworkConfig(
     resolution=16, z_dim=16, w_dim=16, mapping_layers=1, channel_base=128, channel_max=8
@@ -150,11 +153,36 @@ def test_backdrop_is_around_not_in_the_middle():
 
 
 def test_latents_are_mixed_and_truncated(folder):
-    trainer = EncoderTrainer(settings(folder, batch=64, mixing=1.0), folder, CPU)
-    ws = trainer.latents()
-    assert ((ws != ws[:, :1]).flatten(1).any(1)).all()
-    plain = EncoderTrainer(settings(folder, batch=64, mixing=0.0), folder, CPU).latents()
-    assert torch.equal(plain, plain[:, :1].expand_as(plain))
+    def rows(**changes):
+        """How many different rows each latent has."""
+        ws = EncoderTrainer(settings(folder, batch=64, **changes), folder, CPU).latents()
+        assert ws.shape == (64, NETWORK.num_ws, 16)
+        return {len(w.unique(dim=0)) for w in ws}
+
+    assert rows(mixing=0.0, apart=0.0) == {1}
+    assert rows(mixing=1.0, apart=0.0) == {2}
+    assert rows(mixing=0.0, apart=1.0) == {NETWORK.num_ws}
+    assert rows(mixing=0.4, apart=0.3) == {1, 2, NETWORK.num_ws}
+
+
+def test_it_learns_from_real_pictures_too(folder, tmp_path):
+    real = write_pictures(tmp_path / "real.zip", 9)
+    images = Pictures(real).images(range(9)).numpy()
+    config = settings(folder, data=str(real), real=0.25, batch=8)
+    trainer, seen = EncoderTrainer(config, folder, CPU), []
+    for _ in range(9):
+        reals = trainer.reals()
+        assert reals.shape == (2, 3, 16, 16) and trainer.step() > (0, 0)
+        seen += [((x + 1) * 127.5).round().byte().numpy() for x in reals]
+    counts = [sum(bool((x == image).all()) for x in seen) for image in images]
+    assert counts == [2] * 9, "each once an epoch"
+    alone = EncoderTrainer(settings(folder, data=config.data, real=0.0), folder, CPU)
+    assert len(alone.reals()) == 0 and alone.step()[1] > 0
+    only = EncoderTrainer(settings(folder, data=config.data, real=1.0), folder, CPU)
+    assert only.step()[1] == 0, "the latents of real pictures are not known"
+    large = write_pictures(tmp_path / "large.zip", 2, side=32)
+    with pytest.raises(UserError, match=r"\(32, 3\), the model \(16, 3\)"):
+        EncoderTrainer(settings(folder, data=str(large)), folder, CPU)
 
 
 def test_large_pictures_are_shrunk():

@@ -9,7 +9,7 @@ from family import GROWING, MEMBERS, V1, model, networks
 from PIL import Image
 
 import stylegan
-from stylegan.checkpoint import CheckpointError, save_encoder, save_model
+from stylegan.checkpoint import save_encoder, save_model
 from stylegan.directions import closed_form, measure_spread, style_layers
 from stylegan.features import DiscFeatures
 from stylegan.mix import Mix, layer_side
@@ -21,6 +21,7 @@ from stylegan.tabs.crosstable import usual_table
 from stylegan.tabs.interpolation import examples as walks
 from stylegan.tabs.link import welcome
 from stylegan.tabs.tab import fitting_cut
+from stylegan.tensors import CheckpointError
 from stylegan.training.encoder_loop import EncoderTrainConfig, EncoderTrainer
 from stylegan.walk import Walk
 

@@ -16,9 +16,10 @@ import torch
 from training_data import NETWORK, tiny, write_pictures
 
 from stylegan.atomic import replacing_folder
-from stylegan.checkpoint import load_tensors, read_config
+from stylegan.checkpoint import read_config
 from stylegan.config import UserError
 from stylegan.data import Pictures
+from stylegan.tensors import load_tensors
 from stylegan.training import loop, run, snapshot, state
 from stylegan.training.loop import Outcome, fit
 

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 import stylegan
-from stylegan.checkpoint import DirectionNote, save_directions, save_model
+from stylegan.checkpoint import save_model
 from stylegan.config import NetworkConfig, UserError
+from stylegan.direction_files import DirectionNote, save_directions
 from stylegan.latents import MAX_SEED, slerp
 from stylegan.mix import Mix
 from stylegan.model import Model, find_device, load

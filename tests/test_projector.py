@@ -137,8 +137,11 @@ def test_same_seed_same_result(model):
 def test_it_stops_when_nothing_improves(model):
     flat = lambda img: img.flatten(1) * 0  # noqa: E731
     steps = list(Projection(model, sample(model), ProjectConfig(), look=flat).run())
-    assert Projection.PATIENCE < len(steps) - 1 <= Projection.PATIENCE * 2 < 200
-    assert steps[-1].picture is not None
+    assert {step.step for step in steps} == {0} and steps[-1].picture is not None
+    steps = list(Projection(model, sample(model), ProjectConfig(noise=True), look=flat).run())
+    maps = [step for step in steps if step.stage == "noise"]
+    assert Projection.PATIENCE < len(maps) - 1 <= Projection.PATIENCE * 3 < 200
+    assert maps[-1].picture is not None
 
 
 def test_it_can_be_stopped_and_keeps_the_best(model):
@@ -171,10 +174,15 @@ def test_where_it_starts(model):
 
 def test_noise_maps_belong_to_the_result(model):
     picture = sample(model, 8)
-    plain = Projection(model, picture, ProjectConfig(steps=40))
     noisy = Projection(model, picture, ProjectConfig(steps=40, noise=True))
-    list(plain.run()), list(noisy.run())
+    steps = list(noisy.run())
     result = noisy.result()
+    of_maps = [s.distance for s in steps if s.stage == "noise"]
+    assert of_maps[0] == pytest.approx(min(s.distance for s in steps if s.stage == "latent"), 0.05)
+    assert min(of_maps) < 0.7 * of_maps[0]
+    before = [m[0, 0].clone() for m in model.generator.synthesis.noise_maps("const")]
+    projector.normalise(before)
+    assert noise_penalty(noisy.noise) < 1.5 * noise_penalty(before)
     assert [len(m) for m in noisy.noise] == model.generator.synthesis.noise_shapes
     assert result.recipe.x == result.attachment.key and not result.recipe.fits_link
     with pytest.raises(UserError, match="open the PNG"):

@@ -16,55 +16,9 @@ import time
 import urllib.request
 from pathlib import Path
 
-import numpy as np
-import pytest
-from hub_server import variables
-from PIL import Image
+from reading import ROOT, blocks, commands, links, small
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-SHIPPED = ("app.py", "benchmarks", "checkpoints", "stylegan", "train")
-SMALL = {  # start of a command -> flags added, so that it takes seconds
-    "python -m train fit": "--kimg 0.016 --batch 4 --network.channel-max 16",
-    "python -m train publish": "--no-nearest",
-}
-
-
-def blocks(text: str) -> list[tuple[str, str]]:
-    """(mark, content) of each fenced block."""
-    return re.findall(r"^```(.*)\n((?:.*\n)*?)```$", text, re.MULTILINE)
-
-
-def commands(content: str) -> list[str]:
-    """Lines of shell, those that end in a backslash joined with the next, without comments."""
-    lines = content.replace("\\\n", " ").splitlines()
-    return [line for line in lines if line.strip() and not line.startswith("#")]
-
-
-@pytest.fixture
-def clone(tmp_path):
-    """What a reader has: the program, a folder of pictures, and `python` on the path."""
-    for name in SHIPPED:
-        if (ROOT / name).exists():
-            (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / "photos").mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(8):
-        values = rng.integers(0, 256, (6, 5 + i % 3, 3), np.uint8)
-        photo = Image.fromarray(values).resize((80, 96), Image.Resampling.BICUBIC)
-        photo.save(tmp_path / "photos" / f"{i}.jpg")
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    (tmp_path / "bin" / "python").chmod(0o755)
-    return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def own_hub(hub, tmp_path, monkeypatch):
-    """What is published goes to a Hub of this machine, whose user is ann."""
-    for name, value in variables(hub, tmp_path / "home").items():
-        monkeypatch.setenv(name, value)
 
 
 def environment(clone: Path) -> dict[str, str]:
@@ -128,11 +82,10 @@ def test_commands(clone, hub):
             run([sys.executable, "-c", content], clone)
         if mark == "sh":
             for command in commands(content):
-                extra = [flags for start, flags in SMALL.items() if command.startswith(start)]
                 if command.startswith("python app.py"):
                     serve(command, clone)
                 else:
-                    run(" ".join([command, *extra]), clone)
+                    run(small(command), clone)
     assert {kind for kind, _ in hub.repos} == {"model", "space"}
     assert not any(repo.private for (kind, _), repo in hub.repos.items() if kind == "model")
 
@@ -147,6 +100,5 @@ def test_ci_runs_the_two_lines():
 
 
 def test_links_lead_somewhere():
-    links = re.findall(r"\]\(([^)#\s]+)", README) + re.findall(r'src="([^"]+)"', README)
-    for link in links:
-        assert "://" in link or (ROOT / link).exists(), link
+    for link in links(README):
+        assert (ROOT / link).exists(), link

@@ -110,6 +110,7 @@ def test_defaults_are_those_of_the_published_table():
         "n": 1,
         "t": "seeds",
         "m": None,
+        "x": None,
     }
 
 

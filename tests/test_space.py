@@ -3,7 +3,6 @@
 import shutil
 import sys
 from io import BytesIO
-from pathlib import Path
 from types import ModuleType
 
 import gradio
@@ -16,18 +15,18 @@ from hub_server import variables
 from PIL import Image
 
 import stylegan
-from stylegan import publish as module
 from stylegan.attachment import Attachment
 from stylegan.card import Answers
 from stylegan.config import NetworkConfig, UserError
 from stylegan.model import Model
 from stylegan.networks.generator import Generator
-from stylegan.publish import PublishConfig, publish
+from stylegan.publish import publish
 from stylegan.recipe import Recipe
+from stylegan.release import PublishConfig
 from stylegan.space import SpaceConfig, build_space, requirements, thumbnail
 from stylegan.tabs import zerogpu
 from stylegan.tabs.session import Session
-from tests.app_server import TINY, running
+from tests.app_server import ROOT, TINY, running
 from train.__main__ import main
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -102,13 +101,13 @@ def test_what_the_hub_is_told(model):
 )
 def test_requirements_by_hardware(hardware, torch, first):
     lines = requirements(hardware, torch).splitlines()
-    ours = (Path(module.__file__).parents[1] / "requirements.txt").read_text()
+    ours = (ROOT / "requirements.txt").read_text()
     version = next(x for x in ours.splitlines() if x.startswith("torch==")).partition("==")[2]
     for found, wanted in zip(lines, first, strict=False):
         assert wanted is ... or found == wanted.replace("V", version)
     names = [line.split(">")[0].split("=")[0] for line in lines[len(first) :]]
     assert {"numpy", "pillow", "safetensors", "huggingface_hub", "imageio-ffmpeg"} <= set(names)
-    assert not {"torch", "gradio", "tyro", "tensorboard", "psutil"} & set(names)
+    assert not {"torch", "gradio", "tyro", "tensorboard", "psutil", "ImageHash"} & set(names)
 
 
 def test_the_thumbnail_shows_samples_in_the_shape_of_a_link(model):
@@ -180,8 +179,7 @@ def test_updated_it_loses_what_it_needs_no_more_and_keeps_the_rest(hub, folder):
         ("POST", "/repos/create", 402, "asks for a subscription or credits"),
     ],
 )
-def test_refusals_are_told_in_words(hub, folder, monkeypatch, method, pattern, status, words):
-    monkeypatch.setattr(module, "RETRY_SEC", (0,))
+def test_refusals_are_told_in_words(hub, folder, method, pattern, status, words):
     call(folder, space="")
     hub.fail(method, pattern, status, times=99)
     with pytest.raises(UserError, match=words):

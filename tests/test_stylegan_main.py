@@ -238,7 +238,7 @@ def test_models_that_cannot_be(tmp_path, capsys, monkeypatch):
     assert "it has no config.json" in capsys.readouterr().err
     monkeypatch.setattr(parts, "DEFAULT_MODEL", tmp_path / "absent")
     assert program.main(line) == 2
-    assert "name a model folder with --model" in capsys.readouterr().err
+    assert "name a model with --model" in capsys.readouterr().err
     monkeypatch.setattr(parts, "DEFAULT_MODEL", TINY)
     assert program.main(line) == 0
     assert parts.DEFAULT_MODEL == TINY

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from stylegan import __main__ as program
-from stylegan.checkpoint import DirectionNote, save_directions, save_model
+from stylegan.checkpoint import save_model
 from stylegan.config import NetworkConfig
+from stylegan.direction_files import DirectionNote, save_directions
 from stylegan.directions import STRENGTHS
 from stylegan.model import load
 from stylegan.networks.generator import Generator

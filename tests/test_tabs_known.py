@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from stylegan.checkpoint import DirectionNote
 from stylegan.config import NetworkConfig
+from stylegan.direction_files import DirectionNote
 from stylegan.directions import closed_form, measure_spread, principal
 from stylegan.latents import shift
 from stylegan.model import Model, load

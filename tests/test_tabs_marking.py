@@ -6,8 +6,9 @@ import gradio as gr
 import pytest
 import torch
 
-from stylegan.checkpoint import load_directions, save_model
+from stylegan.checkpoint import save_model
 from stylegan.config import NetworkConfig
+from stylegan.direction_files import load_directions
 from stylegan.networks.generator import Generator
 from stylegan.recipe import Edit, Recipe
 from stylegan.stamp import read_png

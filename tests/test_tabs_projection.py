@@ -239,6 +239,19 @@ def test_other_tabs_draw_with_what_it_carries(tab, photo):
         walks.take(WalkView(walk, 0), [other], "keyframes", model)
 
 
+@pytest.mark.parametrize(("kind", "how"), [(InterpolationTab, "keyframes"), (MixingTab, "rows")])
+def test_a_changed_control_keeps_what_the_picture_carries(tab, photo, kind, how):
+    model = tab.session.first
+    recipe = found(tab, brought(tab, photo)[tab.view], noise=True)[tab.view].recipe
+    other = built(tab.session, kind)
+    outputs = opened(other, other.take(None, [recipe], how, model))
+    sent = dict.fromkeys(other.inputs)
+    sent |= {part: value(update) for part, update in outputs.items() if part in other.inputs}
+    before = sent[other.view].value
+    after = other._changed({**sent, other.look.psi: 0.3}, ANN)[other.view].value
+    assert (before.psi, after.psi) == (1, 0.3) and before.x == after.x == recipe.x
+
+
 def test_it_can_be_stopped_and_keeps_the_best(tab, photo):
     view = brought(tab, photo)[tab.view]
     steps = tab._find(controls(tab, view, steps=1000), ANN)

@@ -9,12 +9,12 @@ from hub_server import variables
 from PIL import Image
 
 import stylegan
-from stylegan.checkpoint import save_tensors
 from stylegan.recipe import Recipe
 from stylegan.tabs import visiting
 from stylegan.tabs.link import open_text
 from stylegan.tabs.parts import model_value
 from stylegan.tabs.session import Session
+from stylegan.tensors import save_tensors
 from tests.app_server import TINY, running
 
 

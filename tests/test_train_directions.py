@@ -9,9 +9,10 @@ from training_data import NETWORK, write_pictures
 
 from stylegan import finding, judges
 from stylegan.attributes import TableError
-from stylegan.checkpoint import DirectionNote, load_directions, save_directions, save_model
+from stylegan.checkpoint import save_model
 from stylegan.config import UserError
 from stylegan.data import Pictures
+from stylegan.direction_files import DirectionNote, load_directions, save_directions
 from stylegan.directions import DirectionError, Fit, closed_form, measure_spread
 from stylegan.finding import Found
 from stylegan.model import load

@@ -10,15 +10,10 @@ import pytest
 import torch
 from training_data import NETWORK, tiny, write_pictures
 
-from stylegan.checkpoint import (
-    CheckpointError,
-    load_discriminator,
-    load_generator,
-    load_tensors,
-    save_model,
-)
+from stylegan.checkpoint import load_discriminator, load_generator, save_model
 from stylegan.config import ConfigError, UserError
 from stylegan.data import Pictures, batches
+from stylegan.tensors import CheckpointError, load_tensors
 from stylegan.training import run, transfer
 from stylegan.training.loop import Outcome, fit
 from stylegan.training.step import Chance, Trainer

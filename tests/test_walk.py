@@ -87,6 +87,7 @@ def test_defaults_are_those_of_the_published_table():
         "c": 0,
         "noise": "const",
         "m": None,
+        "x": None,
     }
 
 

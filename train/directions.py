@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stylegan.atomic import replacing_file
-from stylegan.checkpoint import DIRECTIONS, DirectionNote, load_directions, save_directions
+from stylegan.direction_files import DIRECTIONS, DirectionNote, load_directions, save_directions
 from stylegan.directions import STRENGTHS, DirectionError, check_name, strip
 from stylegan.finding import FindConfig, Found, find
 from stylegan.model import Model, load

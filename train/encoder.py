@@ -8,10 +8,10 @@ from stylegan.training.encoder_loop import EncoderTrainConfig, fit_encoder
 
 HELP = """python -m train encoder --model checkpoints/portraits-64 --minutes 60
 
-python -m train encoder --model runs/portraits64-tiny/best --kimg 200
+python -m train encoder --model runs/photos64-tiny/best --data data/photos64.zip --kimg 200
 
-It learns from the model's own pictures alone and is written into the model folder. Ctrl-C saves it;
-the same line goes on from there."""
+It learns from the model's own pictures, and real ones if given, and is written into the model
+folder. Ctrl-C saves it; the same line goes on from there."""
 
 
 def main(argv: list[str]) -> int:

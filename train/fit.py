@@ -20,7 +20,8 @@ from stylegan.data import Pictures
 from stylegan.distributed import PeerLost, world
 from stylegan.model import find_device
 from stylegan.presets import preset
-from stylegan.publish import check_access, save_answers
+from stylegan.publish import check_access
+from stylegan.release import save_answers
 from stylegan.training.loop import Outcome, fit
 from stylegan.training.push import Pusher
 from stylegan.training.run import BEST, CONFIG

@@ -10,14 +10,8 @@ import sys
 import tyro
 
 from stylegan.card import Answers
-from stylegan.publish import (
-    PublishConfig,
-    answers_file,
-    given,
-    model_folder,
-    publish,
-    save_answers,
-)
+from stylegan.publish import publish
+from stylegan.release import PublishConfig, answers_file, given, model_folder, save_answers
 
 HELP = """python -m train publish runs/portraits64-tiny ann/portraits-64
 

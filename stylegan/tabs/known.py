@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from stylegan.checkpoint import DirectionNote
+from stylegan.direction_files import DirectionNote
 from stylegan.directions import Spread, closed_form, measure_spread, principal
 from stylegan.latents import shift
 from stylegan.model import Model

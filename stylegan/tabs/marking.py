@@ -13,7 +13,7 @@ import gradio as gr
 import torch
 from torch import Tensor
 
-from stylegan.checkpoint import DIRECTIONS, DirectionNote, save_directions
+from stylegan.direction_files import DIRECTIONS, DirectionNote, save_directions
 from stylegan.directions import LEAST_MARKS, DirectionError, Fit, check_name, fit_groups
 from stylegan.model import Model
 from stylegan.recipe import Recipe, RecipeError

@@ -21,7 +21,7 @@ SURE_SEC = 1.0  # of work, before the time left is told
 MOST_SEC = 300  # others wait; what was found by then is the result
 MOST_FRAMES = 120
 MOST_POINTS = 160  # of the curve
-STAGES = {"latent": "latent", "tune": "tuning"}
+STAGES = {"latent": "latent", "noise": "noise maps", "tune": "tuning"}
 
 
 class Search:
@@ -37,7 +37,8 @@ class Search:
         self.picture: np.ndarray | None = None
         self.ended = ""  # why it ended before its time
         self._began = time.monotonic()
-        self._total = config.most_steps + (config.tune_steps if config.tune else 0)
+        self._stages = stages(config)
+        self._total = sum(self._stages.values())
         self._before = 0  # steps of the stages that are over
 
     def run(self) -> Iterator[Step]:
@@ -65,8 +66,9 @@ class Search:
     def value(self, step: Step) -> dict[str, Any]:
         """What the page shows of it."""
         seconds, done = time.monotonic() - self._began, self._before + step.step
-        later = self.config.tune and step.stage == "latent"
-        left = step.steps - step.step + (self.config.tune_steps if later else 0)
+        names = list(self._stages)
+        later = sum(self._stages[name] for name in names[names.index(step.stage) + 1 :])
+        left = step.steps - step.step + later
         words = f"{STAGES[step.stage].capitalize()}: step {step.step} of at most {step.steps}"
         if seconds > SURE_SEC and done and left:
             words += f", about {lasting(seconds / done * left)} left"
@@ -90,6 +92,16 @@ class Search:
         self.picture = step.picture
         if at >= len(self.frames) * self._total / MOST_FRAMES or step.step == step.steps:
             self.frames.append(small(step.picture))
+
+
+def stages(config: ProjectConfig) -> dict[str, int]:
+    """Most steps of each stage, in their order."""
+    found = {"latent": config.most_steps}
+    if config.noise and config.method != "paper":
+        found["noise"] = config.most_steps
+    if config.tune:
+        found["tune"] = config.tune_steps
+    return found
 
 
 class Withdrawn:

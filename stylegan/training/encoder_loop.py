@@ -1,9 +1,9 @@
-"""fit_encoder: an encoder for a model, from the model's own pictures alone.
+"""fit_encoder: an encoder for a model, from the model's own pictures, and real ones if given.
 
 Every batch is drawn anew: latents, pictures, what is done to them. A part of them is moved,
-recoloured and laid before other backgrounds, as real pictures are; these are to be drawn as they
-are seen, whereas of the untouched ones the latent is known too. What is blurred or noisy is to be
-drawn without that.
+recoloured and laid before other backgrounds, as real pictures are; these, and real ones, are to be
+drawn as they are seen, whereas of the untouched ones the latent is known too. What is blurred or
+noisy is to be drawn without that.
 """
 
 from __future__ import annotations
@@ -22,23 +22,26 @@ from stylegan import chance
 from stylegan.checkpoint import (
     DISCRIMINATOR,
     ENCODER_STATE,
-    CheckpointError,
     load_discriminator,
     load_generator,
-    load_strict,
-    load_tensors,
-    read_metadata,
     revision,
     save_encoder,
-    save_tensors,
 )
 from stylegan.config import AugmentConfig, Precision, UserError
+from stylegan.data import Pictures, order
 from stylegan.features import DiscFeatures, distance, pyramid
 from stylegan.latents import MAX_SEED
 from stylegan.model import find_device
 from stylegan.networks.encoder import Encoder, EncoderConfig
 from stylegan.networks.generator import Generator
 from stylegan.networks.mapping import broadcast
+from stylegan.tensors import (
+    CheckpointError,
+    load_strict,
+    load_tensors,
+    read_metadata,
+    save_tensors,
+)
 
 from . import augment
 from .loop import Outcome, signals
@@ -75,6 +78,13 @@ class EncoderTrainConfig:
 
     model: str
     """Model folder; encoder.safetensors is written into it."""
+    data: str = ""
+    """Real pictures to learn from as well, a folder or zip as prepare writes it; what the model was
+    trained on serves. None are needed."""
+    mirror: bool = False
+    """Show those flipped left to right as well."""
+    real: float = 0.5
+    """Share of real pictures in a batch, where there are any."""
     kimg: float | None = None
     """Stop at this many thousand pictures in all; never, if not given."""
     minutes: float | None = None
@@ -91,6 +101,8 @@ class EncoderTrainConfig:
     """Probability of each such change, and of each kind of damage."""
     mixing: float = 0.3
     """Share of latents whose rows come from two."""
+    apart: float = 0.2
+    """Share of latents whose rows come each from another."""
     latent_weight: float = 0.5
     """Weight of the squared error of latents, in deviations of w."""
     seed: int = 0
@@ -108,6 +120,8 @@ class EncoderTrainConfig:
             ("changed", 0, 1),
             ("p", 0, 1),
             ("mixing", 0, 1),
+            ("apart", 0, 1),
+            ("real", 0, 1),
             ("latent_weight", 0, 1e6),
             ("seed", 0, MAX_SEED),
         ):
@@ -168,6 +182,16 @@ class EncoderTrainer:
             self.look = DiscFeatures(discriminator, self.dtype)
             begin_like(self.encoder, discriminator)
         self.encoder.to(device).train()
+        self.pictures = None
+        if config.data:
+            self.pictures = Pictures(config.data, mirror=config.mirror)
+            theirs, ours = (
+                (shape.resolution, shape.channels) for shape in (self.pictures, network)
+            )
+            if theirs != ours:
+                raise UserError(
+                    f"{config.data} has resolution and channels {theirs}, the model {ours}"
+                )
         self._measure()
         self.adam = torch.optim.Adam(self.encoder.parameters(), lr=config.lr, betas=ADAM_BETAS)
         self.nimg = 0
@@ -178,8 +202,11 @@ class EncoderTrainer:
         with torch.no_grad():
             ws = self.latents()
             pictures = self.generator.synthesis(ws, dtype=self.dtype).clamp(-1, 1)
+            known = torch.ones(len(pictures), device=self.device)
+            for row, real in enumerate(self.reals()):
+                pictures[row], known[row] = real, 0
             wanted, seen, same = self.changed(pictures)
-            target = self.look(wanted)
+            same, target = same * known, self.look(wanted)
         found = self.encoder(seen, self.dtype)
         drawn = self.generator.synthesis(found, dtype=self.dtype)
         gap = distance(self.look(drawn), target).mean()
@@ -200,16 +227,27 @@ class EncoderTrainer:
     # What it learns from
 
     def latents(self) -> Tensor:
-        """ws [N, num_ws, w_dim] of random labels, some mixed of two, psi from 0.5 to 1."""
+        """ws [N, num_ws, w_dim] of random labels, some mixed of several, psi from 0.5 to 1."""
         n, num_ws = self.config.batch, self.generator.config.num_ws
         stream = self._stream("latents")
         one, two = (broadcast(self._w(n, stream), num_ws) for _ in range(2))
+        each = self._w(n * num_ws, stream).reshape(n, num_ws, -1)
         cut = torch.randint(1, num_ws, [n, 1, 1], generator=stream)
-        mixed = torch.rand(n, 1, 1, generator=stream) < self.config.mixing
-        second = mixed & (torch.arange(num_ws)[None, :, None] >= cut)
-        ws = torch.where(second.to(self.device), two, one)
+        kind = torch.rand(n, 1, 1, generator=stream)
+        mixed = (kind >= 1 - self.config.mixing) & (torch.arange(num_ws)[None, :, None] >= cut)
+        ws = torch.where(mixed.to(self.device), two, one)
+        ws = torch.where((kind < self.config.apart).to(self.device), each, ws)
         psi = (0.5 + 0.5 * torch.rand(n, 1, 1, generator=stream).sqrt()).to(self.device)
         return self.generator.mapping.w_avg.lerp(ws, psi)
+
+    def reals(self) -> Tensor:
+        """Real pictures of this batch in [-1, 1]: [M, C, R, R]; M is 0 where there are none."""
+        count = round(self.config.real * self.config.batch) if self.pictures else 0
+        if not count:
+            return torch.empty(0, device=self.device)
+        start = self.nimg // self.config.batch * count
+        places = order(self.config.seed, len(self.pictures), start, count)
+        return self.pictures.images(places).to(self.device).float() / 127.5 - 1
 
     def changed(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is to be drawn, what the encoder sees, and where latents stay true (1 or 0) [N]."""

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from stylegan.atomic import replacing_folder
-from stylegan.checkpoint import CheckpointError, load_strict, load_tensors, save_tensors
 from stylegan.config import TrainConfig
+from stylegan.tensors import CheckpointError, load_strict, load_tensors, save_tensors
 
 from .step import Trainer
 

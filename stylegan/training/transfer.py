@@ -13,18 +13,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from stylegan.checkpoint import (
-    DISCRIMINATOR,
-    GENERATOR,
-    CheckpointError,
-    find_model,
-    load_tensors,
-    read_config,
-)
+from stylegan.checkpoint import DISCRIMINATOR, GENERATOR, find_model, read_config
 from stylegan.config import NetworkConfig, TrainConfig, UserError, from_dict
 from stylegan.networks.discriminators import AnyDiscriminator
 from stylegan.networks.generator import Generator
-from stylegan.publish import model_folder
+from stylegan.release import model_folder
+from stylegan.tensors import CheckpointError, load_tensors
 
 from .schedule import grown_kimg
 

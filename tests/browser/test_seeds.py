@@ -328,7 +328,8 @@ def test_a_phone(visit, scheme):
     assert page.locator("#sg-dice").bounding_box()["y"] < 844, "within the first screen"
     wide = page.evaluate(
         """() => [...document.querySelectorAll('main *')].filter((e) =>
-            e.checkVisibility() && e.getBoundingClientRect().right > 391
+            e.checkVisibility() && !e.closest('[aria-hidden=true]') &&
+            e.getBoundingClientRect().right > 391
         ).map((e) => e.outerHTML.slice(0, 100))"""
     )
     assert wide == []
