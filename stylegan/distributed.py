@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +16,8 @@ from torch import Tensor
 
 from stylegan.config import RunError, UserError
 
-NCCL_SEC = 50  # for one sum over GPUs, after which a process that does not answer is given up
+NCCL_SEC = 600  # for one sum over GPUs; a process that is gone is noticed before
+LOST_CODE = 75  # exit code where a run goes on from its saved state
 MEET = timedelta(minutes=10)  # for all processes to start
 WAIT = timedelta(days=7)  # gloo notices a process that ends; the others may take their time
 
@@ -113,9 +116,70 @@ def joined(device: torch.device) -> Iterator[tuple[Group, torch.device]]:
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"the {size} processes of the run cannot meet: {reason}") from error
-    control = dist.new_group(backend="gloo", timeout=WAIT)
-    yield Group(rank, size, control), device
+    watch = Watch(store.clone(), rank, size)
+    control = dist.new_group(backend="gloo", timeout=WAIT)  # here all have given their first sign
+    watch.start()
+    try:
+        yield Group(rank, size, control), device
+    finally:
+        watch.over.set()
     dist.destroy_process_group()  # after a failure this would wait for those that are gone
+
+
+class Watch(threading.Thread):
+    """Ends this process when another one gives no sign of life.
+
+    gloo notices at once when a process ends, but not when a machine is gone; a GPU would wait for
+    its part of a sum without end.
+    """
+
+    def __init__(
+        self,
+        store: dist.Store,
+        rank: int,
+        size: int,
+        every_sec: float = 5.0,
+        most_sec: float = 40.0,
+        leave: Callable[[], object] = lambda: _leave(),
+    ) -> None:
+        super().__init__(name="watch", daemon=True)
+        self.store, self.every_sec, self.leave = store, every_sec, leave
+        self.most = round(most_sec / every_sec)
+        self.keys = [f"alive/{i}" for i in range(size)]
+        self.rank, self.signs = rank, 0
+        self.over = threading.Event()
+        self._sign()
+
+    def run(self) -> None:
+        """Give a sign and look for those of the others, until it is over or one is missing."""
+        seen: list[bytes] = []
+        silent = [0] * len(self.keys)
+        while not self.over.wait(self.every_sec):
+            try:
+                self._sign()
+                now = self.store.multi_get(self.keys)
+            except RuntimeError:  # the store is gone, and with it what the processes began with
+                now = seen
+            same = [a == b for a, b in zip(seen, now, strict=True)] if seen else [False] * len(now)
+            silent = [n + 1 if s else 0 for n, s in zip(silent, same, strict=True)]
+            seen = now
+            if max(silent, default=0) >= self.most and not self.over.is_set():
+                self.leave()
+                return
+
+    def _sign(self) -> None:
+        self.signs += 1
+        self.store.set(self.keys[self.rank], str(self.signs))
+
+
+def _leave() -> None:
+    print(
+        "train: another process of this run gives no sign of life; the same line goes on from the "
+        "saved state",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(LOST_CODE)
 
 
 def _store() -> dist.Store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -20,7 +21,7 @@ from training_data import NETWORK, TINY, tiny, write_pictures
 
 from stylegan.config import RunError, UserError
 from stylegan.data import Pictures, batches
-from stylegan.distributed import ALONE, Group, PeerLost, joined, world
+from stylegan.distributed import ALONE, Group, PeerLost, Watch, joined, world
 from stylegan.training.loop import fit
 from stylegan.training.step import Chance, Trainer
 from train.__main__ import main
@@ -210,6 +211,46 @@ def test_the_others_of_a_process_that_died_end_with_75(data, tmp_path, monkeypat
     assert "has ended; it is saved at 0.0 kimg, and the same line" in capsys.readouterr().err
 
 
+class Signs(dict):
+    """A store of the processes' signs of life, in which the others' come by themselves."""
+
+    def __init__(self, until):
+        super().__init__()
+        self.reads, self.until = 0, until
+
+    def set(self, key, value):
+        self[key] = value.encode()
+
+    def multi_get(self, keys):
+        self.reads += 1
+        if self.reads > 30:
+            raise SystemExit
+        other = str(min(self.reads, self.until)).encode()
+        return [self.get(key, other) for key in keys]
+
+
+@pytest.mark.parametrize(("until", "left"), [(5, [1]), (99, [])])
+def test_a_silent_process_is_noticed(until, left):
+    found, store = [], Signs(until)
+    watch = Watch(store, 0, 2, every_sec=0.001, most_sec=0.008, leave=lambda: found.append(1))
+    with contextlib.suppress(SystemExit):
+        watch.run()
+    assert found == left
+    assert store.reads == (5 + 8 if left else 31)
+
+
+def test_a_store_that_is_gone_is_noticed():
+    class Gone(Signs):
+        def multi_get(self, keys):
+            if self.reads >= 3:
+                raise RuntimeError("Connection reset by peer")
+            return super().multi_get(keys)
+
+    found = []
+    Watch(Gone(99), 0, 2, every_sec=0.001, most_sec=0.008, leave=lambda: found.append(1)).run()
+    assert found == [1]
+
+
 # Real processes
 
 
@@ -236,7 +277,7 @@ def undisturbed(data, tmp_path_factory):
         )
         for i in range(2)
     ]
-    said = [process.communicate(timeout=120)[0] for process in processes]
+    said = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert said[1] == "rank 1 of life -1 ends with 0\n"  # the first one speaks
     assert "on 2 x cpu" in said[0] and "done at 0.2 kimg" in said[0]
@@ -263,7 +304,7 @@ def test_torchrun_goes_on_after_a_death_and_after_a_signal(data, undisturbed, tm
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", "2", "--max-restarts", "2", str(script), "--"]
     command += ["--data", str(data), "--run", str(folder), *FLAGS]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=400)
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert re.search(r"another process of this run has ended; it is saved at 0.1 kimg", said), said

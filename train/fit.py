@@ -17,7 +17,7 @@ from tqdm import tqdm
 from stylegan.card import Answers
 from stylegan.config import TrainConfig, UserError
 from stylegan.data import Pictures
-from stylegan.distributed import PeerLost, world
+from stylegan.distributed import LOST_CODE, PeerLost, world
 from stylegan.model import find_device
 from stylegan.presets import preset
 from stylegan.publish import check_access
@@ -89,7 +89,7 @@ def main(argv: list[str]) -> int:
     except PeerLost as error:
         print(f"train: {error}", file=sys.stderr, flush=True)
         sys.stdout.flush()
-        os._exit(Outcome.STOPPED.value)  # an ordinary exit would wait for those that are gone
+        os._exit(LOST_CODE)  # an ordinary exit would wait for those that are gone
 
 
 def _fit_and_push(call: Call, folder: Path) -> int:

@@ -46,10 +46,10 @@ class Guard:
         """Look at a phase's gradients in a row [P], and its loss []."""
         self._layouts.setdefault(phase, layout)
         place = list(self._layouts).index(phase)
-        bad = gradients.isfinite().logical_not_()
-        count = bad.sum()
+        bad = gradients - gradients != 0  # what isfinite says, several times as fast
+        count = bad.count_nonzero()
         self.tally.add(f"Guards/nonfinite/{phase}", count.reshape(1)[: int(self.counts)])
-        first = place * PHASE_STRIDE + bad.to(torch.uint8).argmax()
+        first = place * PHASE_STRIDE + bad.view(torch.uint8).argmax()
         begins = (self._streak == 0) | (self._gradient == NOWHERE)
         new = (count > 0) & ~self._bad & begins
         self._gradient = torch.where(new, first, self._gradient)
