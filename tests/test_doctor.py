@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawing import drawing, encoded, folder
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from stylegan.config import UserError
 from stylegan.doctor import FINDINGS, Diagnosis, InspectConfig, InspectError, inspect
@@ -102,6 +102,18 @@ class TestFindings:
         outliers = [f for f in look(src).findings if f.finding == "outlier"]
         assert [f.file for f in outliers] == ["loud.png"]
         assert "than the rest" in outliers[0].note
+
+    def test_a_second_kind_is_no_outlier(self, tmp_path):
+        random = np.random.default_rng(0)
+        files = {}
+        for i in range(60):
+            small = Image.fromarray(random.integers(100, 130, (8, 8, 3)).astype(np.uint8))
+            files[f"{i}.png"] = small.resize((64, 64), Image.Resampling.BICUBIC)
+            if i % 4 == 0:  # much white around it
+                files[f"{i}.png"] = ImageOps.expand(files[f"{i}.png"].resize((24, 24)), 20, "white")
+        found = look(folder(tmp_path, files)).findings
+        outliers = {f.file for f in found if f.finding == "outlier"}
+        assert not outliers & {f"{i}.png" for i in range(0, 60, 4)}
 
     def test_labels_that_contradict(self, tmp_path):
         src = folder(
