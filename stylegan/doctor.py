@@ -38,6 +38,7 @@ TRANSPARENT = 0.001  # share of pixels
 ENOUGH = 0.9  # share of the pictures that should reach the resolution
 FAR = 6.0  # robust standard deviations of an outlier
 FEWEST_FOR_OUTLIERS = 30
+MOST_OUTLIERS = 0.1  # share of the pictures; more are another kind, in this statistic
 SIDES_DIFFER = 0.04  # share of left-right differences that all pictures have in common
 CRASHED = "the reader crashed on it"
 
@@ -340,6 +341,7 @@ def _outliers(found: Survey) -> dict[int, tuple[str, float]]:
     spread = 1.4826 * np.median(np.abs(values - middle), 0)  # equals sigma where normal
     least = np.maximum(0.02 * np.ptp(values, 0), 1e-6)
     scores = (values - middle) / np.maximum(spread, least)
+    scores[:, (np.abs(scores) > FAR).mean(0) > MOST_OUTLIERS] = 0
     worst = np.abs(scores).argmax(1)
     far = np.nonzero(np.abs(scores).max(1) > FAR)[0]
     return {

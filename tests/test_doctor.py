@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawing import drawing, encoded, folder
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from stylegan.config import UserError
 from stylegan.doctor import FINDINGS, Diagnosis, InspectConfig, InspectError, inspect
@@ -56,6 +56,12 @@ def diagnosis(sick) -> Diagnosis:
     return look(sick, resolution=64)
 
 
+def calm(random: np.random.Generator) -> Image.Image:
+    """A picture of 64 px without much in it."""
+    small = Image.fromarray(random.integers(100, 130, (8, 8, 3)).astype(np.uint8))
+    return small.resize((64, 64), Image.Resampling.BICUBIC)
+
+
 class TestFindings:
     def test_duplicates_in_three_classes(self, diagnosis):
         pairs = found(diagnosis)
@@ -93,15 +99,21 @@ class TestFindings:
 
     def test_outliers(self, tmp_path):
         random = np.random.default_rng(0)
-        files = {}
-        for i in range(40):
-            small = Image.fromarray(random.integers(100, 130, (8, 8, 3)).astype(np.uint8))
-            files[f"{i}.png"] = small.resize((64, 64), Image.Resampling.BICUBIC)
+        files = {f"{i}.png": calm(random) for i in range(40)}
         loud = Image.fromarray(random.integers(0, 256, (64, 64, 3)).astype(np.uint8))
         src = folder(tmp_path, files | {"loud.png": loud})
         outliers = [f for f in look(src).findings if f.finding == "outlier"]
         assert [f.file for f in outliers] == ["loud.png"]
         assert "than the rest" in outliers[0].note
+
+    def test_a_second_kind_is_no_outlier(self, tmp_path):
+        random = np.random.default_rng(0)
+        files = {f"{i}.png": calm(random) for i in range(60)}
+        framed = [f"{i}.png" for i in range(0, 60, 4)]
+        for name in framed:
+            files[name] = ImageOps.expand(files[name].resize((24, 24)), 20, "white")
+        found = look(folder(tmp_path, files)).findings
+        assert not {f.file for f in found if f.finding == "outlier"} & set(framed)
 
     def test_labels_that_contradict(self, tmp_path):
         src = folder(

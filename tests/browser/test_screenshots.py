@@ -19,6 +19,7 @@ TABS = {  # file -> link, what is chosen there
     "interpolation": ("/?t=walk&seed=200,1000,2500,4000,200", "#sg-keys li:nth-child(3) button"),
     "mixing": ("/?t=mix&row=0-3&col=4-7", ".sg-cross tr:nth-child(3) > :nth-child(4) button"),
     "editing": ("/?t=edit", "#sg-edit [aria-label^=Examples] button:first-child"),
+    "projection": ("/?t=project", "#sg-easel ~ * [aria-label=Examples] button:nth-child(4)"),
 }
 LOADING = """() => [...document.querySelectorAll('main img[src]')].filter(
     (image) => image.checkVisibility() && !(image.complete && image.naturalWidth)
@@ -46,6 +47,9 @@ def test_a_tab_looks_as_the_documents_show_it(chromium, shipped, tmp_path, name)
     before = page.get_attribute(".sg-picture img:visible", "src")
     page.click(chosen)
     until_read(page, lambda: page.get_attribute(".sg-picture img:visible", "src"), before.__ne__)
+    if name == "projection":
+        page.get_by_role("button", name="Find its latent").click()
+        page.locator("#sg-search [data-state=done]").wait_for()
     page.mouse.move(0, 0)
     until_read(page, lambda: page.evaluate(LOADING), lambda count: count == 0)
     taken(page, folder / f"{name}.png")
