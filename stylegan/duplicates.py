@@ -176,7 +176,11 @@ def _recoloured(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     both = (edges[0] * edges[1]).sum((1, 2))
     power = np.sqrt(np.square(edges[0]).sum((1, 2)) * np.square(edges[1]).sum((1, 2)))
     alike = both > EDGES_ALIKE * np.maximum(power, 1.0)
-    return alike & (_explained(a, b) > COLORS_ALIKE) & (_explained(b, a) > COLORS_ALIKE)
+    for x, y in ((a, b), (b, a)):
+        left = np.nonzero(alike)[0]  # few: the edges cost less than the colours
+        if len(left):
+            alike[left] = _explained(x[left], y[left]) > COLORS_ALIKE
+    return alike
 
 
 def _edges(pictures: np.ndarray) -> np.ndarray:
