@@ -133,8 +133,7 @@ class Projected:
 def target(image: Image.Image, config: NetworkConfig, fit: pictures.Fit = "crop") -> Tensor:
     """A picture cropped to what the model draws: float32 [1, C, R, R] in [-1, 1]."""
     squared = pictures.square(image, config.resolution, config.channels, fit)
-    values = np.asarray(squared).reshape(config.resolution, config.resolution, -1)
-    return torch.from_numpy(values.transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
+    return tensor_of(np.asarray(squared))
 
 
 def usual_distance(model: Model) -> str:
@@ -351,12 +350,9 @@ class Projection:
         config = self.config
         shared = config.space == "w"
         key = (self.kind, config.c, shared)
-        kept = _COORDINATES.setdefault(self.model.generator, {})
-        if self.kind is None or key not in kept:
-            found = measure(self.model, self.look, mean, config.c, shared)
-            if self.kind is None:
-                return found
-            kept[key] = found
+        kept = _COORDINATES.setdefault(self.model.generator, {}) if self.kind else {}
+        if key not in kept:
+            kept[key] = measure(self.model, self.look, mean, config.c, shared)
         return kept[key]
 
     def _maps(self) -> Iterator[Step]:
@@ -548,6 +544,12 @@ class _Pace:
 def _halved(ws: Tensor) -> Tensor:
     """Rounded as a recipe holds it."""
     return ws.detach().half().float().clone()
+
+
+def tensor_of(picture: np.ndarray) -> Tensor:
+    """uint8 [H, W] or [H, W, C] as a batch of one: float32 [1, C, H, W] in [-1, 1]."""
+    values = picture.reshape(*picture.shape[:2], -1).transpose(2, 0, 1).copy()
+    return torch.from_numpy(values)[None].float() / 127.5 - 1
 
 
 def picture_of(img: Tensor) -> np.ndarray:

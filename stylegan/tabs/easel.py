@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -29,6 +28,7 @@ from stylegan.pictures import (
     parse_color,
     square,
 )
+from stylegan.projector import tensor_of
 from stylegan.recipe import Recipe
 
 LONGEST_PX = 2048  # of a kept picture; larger ones are shrunk
@@ -70,8 +70,7 @@ class Easel:
             cut = framed(self.image, side, channels, self.fit, behind)
         else:
             cut = square(self.image, side, channels, self.fit, behind)
-        values = np.asarray(cut).reshape(side, side, channels)
-        return torch.from_numpy(values.transpose(2, 0, 1).copy())[None].float() / 127.5 - 1
+        return tensor_of(np.asarray(cut))
 
     @property
     def size_bytes(self) -> int:

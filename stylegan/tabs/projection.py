@@ -25,6 +25,7 @@ from stylegan.projector import (
     picture_of,
     psnr,
     spread,
+    tensor_of,
     usual_distance,
 )
 from stylegan.query import MAX_SEED, check_whole, pack_latent, raw_pairs
@@ -616,10 +617,9 @@ def closeness(recipe: Recipe, model: Model, easel: Easel, file: Path) -> str:
     with Image.open(file) as image:
         drawn = np.asarray(image).reshape(*image.size[::-1], -1)
     near = psnr(drawn, picture_of(target))
-    img = torch.from_numpy(drawn.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
     look = features.find(usual_distance(model), lambda: model.discriminator, model.device)
     with torch.no_grad():
-        seen = [look(x.to(model.device)) for x in (img, target)]
+        seen = [look(x.to(model.device)) for x in (tensor_of(drawn), target)]
     words = f"{near:.1f} dB · distance {float(features.distance(*seen)):.3f}"
     if easel.known is not None:
         apart = float((model.ws(recipe) - model.ws(easel.known)).square().sum(2).mean().sqrt())
