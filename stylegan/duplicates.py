@@ -53,11 +53,11 @@ def find_pairs(hashes: np.ndarray, thumbs: Thumbs, rank: np.ndarray) -> list[Pai
     repeat, so that no chain leads from one picture to a very different one.
     """
     order = np.argsort(rank)
-    rough = _rough(thumbs, order)
+    rough, contrast = _rough(thumbs, order)
     repeats = np.zeros(len(order), bool)
     pairs = []
     for kind in CLASSES:
-        for near in _near(kind, hashes[order], rough, repeats):
+        for near in _near(kind, hashes[order], rough, contrast, repeats):
             start = 0
             while start < len(near):
                 part = near[start : start + PAIRS_AT_ONCE]
@@ -71,18 +71,20 @@ def find_pairs(hashes: np.ndarray, thumbs: Thumbs, rank: np.ndarray) -> list[Pai
     return sorted(pairs, key=lambda pair: pair.index)
 
 
-def _rough(thumbs: Thumbs, order: np.ndarray) -> np.ndarray:
-    """float16 [N, 8, 8, 3]"""
+def _rough(thumbs: Thumbs, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures float16 [N, 8, 8, 3], and the contrast of each, float32 [N]."""
     out = np.empty((len(order), 8, 8, 3), np.float16)
+    contrast = np.empty(len(order), np.float32)
     part = THUMB // 8
     for start in range(0, len(order), 4096):
         some = thumbs(order[start : start + 4096]).astype(np.float32)
-        out[start : start + 4096] = some.reshape(-1, 8, part, 8, part, 3).mean((2, 4))
-    return out
+        some = some.reshape(-1, 8, part, 8, part, 3).mean((2, 4))
+        out[start : start + 4096], contrast[start : start + 4096] = some, some.std((1, 2)).mean(1)
+    return out, contrast
 
 
 def _near(
-    kind: str, hashes: np.ndarray, rough: np.ndarray, repeats: np.ndarray
+    kind: str, hashes: np.ndarray, rough: np.ndarray, contrast: np.ndarray, repeats: np.ndarray
 ) -> Iterator[np.ndarray]:
     """int64 [n, 2] pairs i < j that may be of the kind."""
     left, right = {
@@ -100,7 +102,7 @@ def _near(
         near = near[(near[:, 1] > near[:, 0]) & ~repeats[near].any(1)]
         if kind != RECOLOURED:
             alike = [
-                _roughly_alike(rough, near[at : at + 4096], kind)
+                _roughly_alike(rough, contrast, near[at : at + 4096], kind)
                 for at in range(0, len(near), 4096)
             ]
             near = near[np.concatenate([np.zeros(0, bool), *alike])]
@@ -115,13 +117,15 @@ def _radius(kind: str, count: int) -> int:
     return RADIUS[kind] if share >= 0.5 else min(RADIUS[kind], int(binom.ppf(share, 64, 0.5)))
 
 
-def _roughly_alike(rough: np.ndarray, pairs: np.ndarray, kind: str) -> np.ndarray:
-    """bool [n]"""
+def _roughly_alike(
+    rough: np.ndarray, contrast: np.ndarray, pairs: np.ndarray, kind: str
+) -> np.ndarray:
+    """bool [n]; contrast is that of each picture."""
     one, other = (rough[pairs[:, i]].astype(np.float32) for i in (0, 1))
     if kind == MIRRORED:
         one = one[:, :, ::-1]
-    contrast = (one.std((1, 2)).mean(1) + other.std((1, 2)).mean(1)) / 2
-    return np.abs(one - other).mean((1, 2, 3)) < ROUGH * (4 + contrast)
+    mean = contrast[pairs].mean(1)
+    return np.abs(one - other).mean((1, 2, 3)) < ROUGH * (4 + mean)
 
 
 def _confirmed(kind: str, thumbs: Thumbs, pairs: np.ndarray) -> np.ndarray:

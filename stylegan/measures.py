@@ -8,10 +8,11 @@ import numpy as np
 from PIL import Image
 
 from stylegan.extras import need
-from stylegan.pictures import PictureError, flatten, open_picture
+from stylegan.pictures import PictureError, flatten, open_reduced
 
 THUMB = 32  # side of the thumbnail, whatever the picture's aspect
 DETAIL = 256  # longest side at which statistics are taken
+MEASURED_PX = 2 * DETAIL  # longest side from which larger pictures are measured no better
 HASHES = ("plain", "mirrored", "shape")
 STATISTICS = ("brightness", "contrast", "saturation", "detail", "cover")
 
@@ -48,20 +49,19 @@ class Measures:
 def measure(data: bytes, look: Look) -> Measures | str:
     """Measures of a file's content, or the reason why there are none."""
     try:
-        image = open_picture(data)
+        image, size = open_reduced(data, 1, MEASURED_PX)
     except PictureError as error:
         return str(error)
-    return measure_image(image, look)
+    return measure_image(image, look, size)
 
 
-def measure_image(image: Image.Image, look: Look) -> Measures:
-    """Measures of an RGB or RGBA picture."""
-    width, height = image.size
+def measure_image(image: Image.Image, look: Look, size: tuple[int, int]) -> Measures:
+    """Measures of an RGB or RGBA picture, which may be a reduced one of this size."""
     transparent = 0.0
     small = _at_most(image, DETAIL)
     if image.mode == "RGBA":
         hidden = image.getchannel("A").histogram()
-        transparent = sum(hidden[:255]) / (width * height)
+        transparent = sum(hidden[:255]) / (image.width * image.height)
         small = flatten(small, look.background)
     thumb = small.resize((THUMB, THUMB), Image.Resampling.HAMMING)
     grey = small.convert("L")
@@ -79,8 +79,7 @@ def measure_image(image: Image.Image, look: Look) -> Measures:
         cover,
     )
     return Measures(
-        width,
-        height,
+        *size,
         transparent,
         float(np.percentile(spread, 99)),
         statistics,

@@ -8,6 +8,7 @@ that keep their alpha (channels = 4) are resized premultiplied, which Pillow doe
 from __future__ import annotations
 
 import io
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,16 +45,37 @@ def parse_color(text: str) -> tuple[int, int, int]:
 
 def open_picture(source: Source, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """First frame, upright, 8 bits a channel: mode RGBA where it has transparency, else RGB."""
+    return _open(source, max_pixels, None)[0]
+
+
+def open_reduced(
+    source: Source, shorter: int, longer: int = 0
+) -> tuple[Image.Image, tuple[int, int]]:
+    """The same for who shrinks it anyway, and the size that it really has.
+
+    A JPEG is decoded at a half, a quarter or an eighth, at several times the speed, where its
+    shorter and longer side are then still of so many pixels.
+    """
+    return _open(source, MAX_PIXELS, (shorter, longer))
+
+
+def _open(
+    source: Source, max_pixels: int, least: tuple[int, int] | None
+) -> tuple[Image.Image, tuple[int, int]]:
     try:
         file = io.BytesIO(_read(source))
         Image.init()
         with Image.open(file, formats=[f for f in FORMATS if f in Image.OPEN]) as image:
-            if image.width * image.height > max_pixels:
-                raise PictureError(
-                    f"{image.width} x {image.height} pixels, more than {max_pixels:,} in all"
-                )
+            width, height = image.size
+            if width * height > max_pixels:
+                raise PictureError(f"{width} x {height} pixels, more than {max_pixels:,} in all")
+            if least is not None:
+                scale = max(least[0] / min(width, height), least[1] / max(width, height))
+                image.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
             image.load()
-            return _to_rgb(_upright(image))
+            lying, upright = image.size, _upright(image)
+            size = (width, height) if upright.size == lying else (height, width)
+            return _to_rgb(upright), size
     except PictureError:
         raise
     except UnidentifiedImageError:

@@ -10,10 +10,12 @@ from PIL import Image
 
 from stylegan.enlarge import LANCZOS, enlarger
 from stylegan.faces import crop_face
-from stylegan.measures import Look, Measures, measure_image
-from stylegan.pictures import Fit, PictureError, open_picture, square
+from stylegan.measures import MEASURED_PX, Look, Measures, measure_image
+from stylegan.pictures import Fit, PictureError, open_picture, open_reduced, square
 
 Way = Literal["pad", "crop", "crop-face"]
+
+KEPT = 2  # times the side of a square: from so many pixels it is as good as from more
 
 
 @dataclass(frozen=True)
@@ -44,22 +46,27 @@ def make_squares(cut: Cut, content: bytes | str) -> Squares | str:
     if isinstance(content, str):
         return content
     try:
-        image = open_picture(content)
-        _check(image, cut)
-        measures = measure_image(image, Look(cut.background)) if cut.measured else None
+        if cut.fit == "crop-face":
+            image = open_picture(content)
+            size = image.size
+        else:
+            longer = MEASURED_PX if cut.measured else 0
+            image, size = open_reduced(content, KEPT * max(cut.resolutions), longer)
+        _check(size, cut)
+        measures = measure_image(image, Look(cut.background), size) if cut.measured else None
         if cut.fit == "crop-face":
             image = crop_face(image)
-            _check(image, cut, "the face's square is ")
+            _check(image.size, cut, "the face's square is ")
         return Squares(tuple(_png(image, side, cut) for side in cut.resolutions), measures)
     except PictureError as error:
         return str(error)
 
 
-def _check(image: Image.Image, cut: Cut, what: str = "") -> None:
-    width, height = image.size
-    if min(image.size) < cut.min_side:
+def _check(size: tuple[int, int], cut: Cut, what: str = "") -> None:
+    width, height = size
+    if min(size) < cut.min_side:
         raise PictureError(f"{what}{width} x {height} pixels, a side under {cut.min_side}")
-    aspect = max(image.size) / min(image.size)
+    aspect = max(size) / min(size)
     if cut.max_aspect is not None and aspect > cut.max_aspect:
         raise PictureError(f"{width} x {height} pixels, an aspect over {cut.max_aspect:g}")
 

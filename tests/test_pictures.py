@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylegan.pictures import PictureError, flatten, open_picture, parse_color, square
+from stylegan.pictures import (
+    PictureError,
+    flatten,
+    open_picture,
+    open_reduced,
+    parse_color,
+    square,
+)
+from tests.drawing import drawing
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning:PIL")  # decoders grumble first
 
@@ -274,3 +282,19 @@ def test_colors():
     assert parse_color("#0080ff80") == (0, 128, 255)
     with pytest.raises(PictureError, match="'whit' is not a colour"):
         parse_color("whit")
+
+
+def test_reduced_pictures_keep_their_size_and_their_squares():
+    image = drawing(0, 512).resize((512, 400))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    for options, size in (({}, (512, 400)), ({"exif": exif}, (400, 512))):
+        data = encode(image, "JPEG", quality=92, **options)
+        small, real = open_reduced(data, 64)
+        assert real == size and small.size == tuple(side // 4 for side in size)
+        assert open_reduced(data, 64, 256)[0].size == tuple(side // 2 for side in size)
+        assert open_reduced(data, 1000)[0].size == size
+        whole, reduced = (np.asarray(square(x, 32), int) for x in (open_picture(data), small))
+        assert np.abs(whole - reduced).mean() < 1 and np.abs(whole - reduced).max() < 16
+    png = encode(image, "PNG")
+    assert np.array_equal(open_reduced(png, 8)[0], open_picture(png))
