@@ -21,6 +21,7 @@ CLASSES = (SAME, MIRRORED, RECOLOURED)  # a pair counts as the first that it fit
 RADIUS = {SAME: 26, MIRRORED: 26, RECOLOURED: 14}  # differing bits of 64 for a pair to be looked at
 CHANCE_PAIRS = 1e6  # of unlike pictures, at most, that are looked at
 ROUGH = 0.4  # difference of two pictures of 8 x 8 px, over their contrast, for a second look
+EDGES_ROUGHLY_ALIKE = 0.8  # the same for other colours: correlation of edges at 8 x 8 places
 MEAN_OFF = 9.0  # mean difference of two that are the same, in grey levels
 EQUAL_OFF, EDGE_OFF, EQUAL_SHARE = 10.0, 0.3, 0.003  # most at a place, more by slope; places beyond
 MOST_OFF, FAR_SHARE = 26.0, 0.02  # the same for cropped ones, once laid over each other
@@ -45,6 +46,15 @@ class Pair:
     kind: str
 
 
+@dataclass(frozen=True)
+class _Glances:
+    """What a first look at each of N pictures needs."""
+
+    pictures: np.ndarray  # float16 [N, 8, 8, 3]
+    contrast: np.ndarray  # float32 [N]
+    edges: np.ndarray  # float16 [N, 64], of mean 0 and length 1
+
+
 def find_pairs(hashes: np.ndarray, thumbs: Thumbs, rank: np.ndarray) -> list[Pair]:
     """Each picture that repeats a better-ranked one, with the best of those.
 
@@ -53,11 +63,11 @@ def find_pairs(hashes: np.ndarray, thumbs: Thumbs, rank: np.ndarray) -> list[Pai
     repeat, so that no chain leads from one picture to a very different one.
     """
     order = np.argsort(rank)
-    rough, contrast = _rough(thumbs, order)
+    glances = _glances(thumbs, order)
     repeats = np.zeros(len(order), bool)
     pairs = []
     for kind in CLASSES:
-        for near in _near(kind, hashes[order], rough, contrast, repeats):
+        for near in _near(kind, hashes[order], glances, repeats):
             start = 0
             while start < len(near):
                 part = near[start : start + PAIRS_AT_ONCE]
@@ -71,20 +81,31 @@ def find_pairs(hashes: np.ndarray, thumbs: Thumbs, rank: np.ndarray) -> list[Pai
     return sorted(pairs, key=lambda pair: pair.index)
 
 
-def _rough(thumbs: Thumbs, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures float16 [N, 8, 8, 3], and the contrast of each, float32 [N]."""
-    out = np.empty((len(order), 8, 8, 3), np.float16)
-    contrast = np.empty(len(order), np.float32)
+def _glances(thumbs: Thumbs, order: np.ndarray) -> _Glances:
+    out = _Glances(
+        np.empty((len(order), 8, 8, 3), np.float16),
+        np.empty(len(order), np.float32),
+        np.empty((len(order), 64), np.float16),
+    )
+    for start in range(0, len(order), 1024):
+        here = slice(start, start + 1024)
+        some = thumbs(order[here]).astype(np.float32)
+        small = _eighth(some)
+        out.pictures[here], out.contrast[here] = small, small.std((1, 2)).mean(1)
+        edges = _eighth(_edges(_blur(some))[..., None]).reshape(-1, 64)
+        edges -= edges.mean(1, keepdims=True)
+        out.edges[here] = edges / np.maximum(1e-3, np.linalg.norm(edges, axis=1, keepdims=True))
+    return out
+
+
+def _eighth(pictures: np.ndarray) -> np.ndarray:
+    """[n, THUMB, THUMB, C] -> [n, 8, 8, C]."""
     part = THUMB // 8
-    for start in range(0, len(order), 4096):
-        some = thumbs(order[start : start + 4096]).astype(np.float32)
-        some = some.reshape(-1, 8, part, 8, part, 3).mean((2, 4))
-        out[start : start + 4096], contrast[start : start + 4096] = some, some.std((1, 2)).mean(1)
-    return out, contrast
+    return pictures.reshape(len(pictures), 8, part, 8, part, -1).mean((2, 4))
 
 
 def _near(
-    kind: str, hashes: np.ndarray, rough: np.ndarray, contrast: np.ndarray, repeats: np.ndarray
+    kind: str, hashes: np.ndarray, glances: _Glances, repeats: np.ndarray
 ) -> Iterator[np.ndarray]:
     """int64 [n, 2] pairs i < j that may be of the kind."""
     left, right = {
@@ -100,13 +121,9 @@ def _near(
         bits = np.bitwise_count(a[start:stop, None] ^ b[None, start:])
         near = np.argwhere(bits <= radius) + start
         near = near[(near[:, 1] > near[:, 0]) & ~repeats[near].any(1)]
-        if kind != RECOLOURED:
-            alike = [
-                _roughly_alike(rough, contrast, near[at : at + 4096], kind)
-                for at in range(0, len(near), 4096)
-            ]
-            near = near[np.concatenate([np.zeros(0, bool), *alike])]
-        yield near
+        parts = (near[at : at + 4096] for at in range(0, len(near), 4096))
+        alike = [_roughly_alike(kind, glances, part) for part in parts]
+        yield near[np.concatenate([np.zeros(0, bool), *alike])]
 
 
 def _radius(kind: str, count: int) -> int:
@@ -117,15 +134,16 @@ def _radius(kind: str, count: int) -> int:
     return RADIUS[kind] if share >= 0.5 else min(RADIUS[kind], int(binom.ppf(share, 64, 0.5)))
 
 
-def _roughly_alike(
-    rough: np.ndarray, contrast: np.ndarray, pairs: np.ndarray, kind: str
-) -> np.ndarray:
-    """bool [n]; contrast is that of each picture."""
-    one, other = (rough[pairs[:, i]].astype(np.float32) for i in (0, 1))
+def _roughly_alike(kind: str, glances: _Glances, pairs: np.ndarray) -> np.ndarray:
+    """bool [n]: which pairs are worth a second look."""
+    if kind == RECOLOURED:
+        one, other = (glances.edges[pairs[:, i]].astype(np.float32) for i in (0, 1))
+        return (one * other).sum(1) > EDGES_ROUGHLY_ALIKE
+    one, other = (glances.pictures[pairs[:, i]].astype(np.float32) for i in (0, 1))
     if kind == MIRRORED:
         one = one[:, :, ::-1]
-    mean = contrast[pairs].mean(1)
-    return np.abs(one - other).mean((1, 2, 3)) < ROUGH * (4 + mean)
+    contrast = glances.contrast[pairs].mean(1)
+    return np.abs(one - other).mean((1, 2, 3)) < ROUGH * (4 + contrast)
 
 
 def _confirmed(kind: str, thumbs: Thumbs, pairs: np.ndarray) -> np.ndarray:
