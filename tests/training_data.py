@@ -39,10 +39,15 @@ TINY = TrainConfig(
 
 
 def write_pictures(
-    path: Path, n: int = 12, side: int = 16, labels: list | None = None, mode: str = "RGB"
+    path: Path,
+    n: int = 12,
+    side: int = 16,
+    labels: list | None = None,
+    mode: str = "RGB",
+    seed: int = 0,
 ) -> Path:
     """A zip of n pictures, each a disc of its own colour and place; on nothing in mode RGBA."""
-    chance = np.random.RandomState(0)
+    chance = np.random.RandomState(seed)
     y, x = np.mgrid[:side, :side]
     with zipfile.ZipFile(path, "w") as archive:
         names = [f"00000/img{i:08d}.png" for i in range(n)]

@@ -22,7 +22,7 @@ from stylegan.distributed import Group, PeerLost, joined
 from stylegan.evaluate import check_names
 from stylegan.model import find_device
 
-from . import augment, memory, report, run, schedule, snapshot, state
+from . import augment, memory, report, run, schedule, snapshot, state, validation
 from .guards import MOST_RETRIES, Trouble
 from .push import Push
 from .step import Chance, Trainer
@@ -63,6 +63,7 @@ def fit(
     with joined(find_device(config.device)) as (group, device):
         pictures = data.Pictures(config.data, mirror=config.mirror)
         _check(config, pictures, device, group)
+        held = validation.held_out(config, pictures)
         with ExitStack() as open_until_the_end:
             lock = run.locked(Path(folder))
             group.first(lambda: open_until_the_end.enter_context(lock))
@@ -70,6 +71,7 @@ def fit(
             training = Training(config, Path(folder), pictures, device, group)
             training.say = say if group.is_first else _silently
             training.push = push or Push()
+            training.held = held
             try:
                 training.begin(fresh)
                 outcome = training.train(stop)
@@ -97,6 +99,7 @@ class Training:
         self.device, self.group = device, group
         self.say: Callable[[str], None] = tqdm.write
         self.push = Push()
+        self.held: data.Pictures | None = None
         self.trainer = Trainer(config, device, group)
         self.at = state.Progress.beginning(config)
         self.began = self.saved = time.monotonic()
@@ -212,13 +215,15 @@ class Training:
         if self.group.any(snaps or late)[0]:
             self._save()
 
-    def _snapshot(self) -> dict[str, float]:
-        """Grid, metrics and model; gives the metrics."""
-        metrics = snapshot.write(self.folder, self.config, self.trainer, self.pictures, self.at)
+    def _snapshot(self) -> report.Line:
+        """Grid, metrics and model; gives the metrics, and how D takes held-out pictures."""
+        found = snapshot.write(self.folder, self.config, self.trainer, self.pictures, self.at)
+        if self.held is not None:
+            found |= validation.scores(self.trainer, self.pictures, self.held)
         self.push(snapshot.model_folder(self.folder, self.at))
         if self.config.keep is not None:
             run.prune(self.folder, self.config.keep, self.push.needs())
-        return metrics
+        return found
 
     def _save(self) -> None:
         self.trainer.settle()

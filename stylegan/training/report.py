@@ -67,6 +67,8 @@ def sentence(line: Line) -> str:
     ]
     parts += [f"side {line['Progress/side']}"] if "Progress/side" in line else []
     parts += [f"{k.removeprefix('Metrics/')} {v:.2f}" for k, v in line.items() if "Metrics/" in k]
+    r_v = line.get("Validation/r_v")
+    parts += [] if r_v is None else [f"r_v {r_v:.2f}"]
     lost = sum(v["mean"] * v["num"] for k, v in line.items() if k.startswith("Guards/nonfinite/"))
     parts += [f"not finite: {lost:.0f} gradients"] if lost else []
     return "  ".join(parts)

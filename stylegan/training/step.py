@@ -102,6 +102,15 @@ class Trainer:
             self.adam_g.state.clear()
             self.adam_d.state.clear()
 
+    @torch.no_grad()
+    def scores(self, images: Tensor, labels: Tensor) -> Tensor:
+        """What D gives uint8 pictures [N, C, R, R] as they are, not augmented: [N, 1]."""
+        img = images.to(self.device).float() / 127.5 - 1
+        if self.config.network.grows:
+            img = at_lod(img, float(self.discriminator.lod))
+        c = labels.to(self.device) if self.config.network.c_dim else None
+        return self.discriminator(img, c, self.dtype)
+
     def _grow(self, reals: Tensor, nimg: int) -> Tensor:
         """Set what grows to where it stands after `nimg` images; reals as small as fakes are."""
         config = self.config
