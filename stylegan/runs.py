@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -238,6 +238,16 @@ def read_run(folder: str | Path, stats: Stats | None = None) -> Run:
 def is_run(folder: Path) -> bool:
     """Whether a run has been begun there."""
     return bool(_mapping(_json(folder / CONFIG).get("settings"))) or (folder / STATS).is_file()
+
+
+def labels_of(runs: Sequence[Run]) -> list[str]:
+    """Names that tell the runs apart: their folders', with as much before them as that takes."""
+    paths = [run.folder.resolve().parts for run in runs]
+    for length in range(1, max(map(len, paths), default=0)):
+        names = ["/".join(parts[-length:]) for parts in paths]
+        if len(set(names)) == len(names):
+            return names
+    return ["/".join(parts).replace("//", "/") for parts in paths]
 
 
 def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
