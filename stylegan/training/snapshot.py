@@ -17,9 +17,10 @@ from stylegan import data, stamp
 from stylegan.atomic import replacing_file
 from stylegan.checkpoint import save_model
 from stylegan.config import TrainConfig
-from stylegan.evaluate import METRICS_FILE, as_json, measure
+from stylegan.evaluate import as_json, measure
 from stylegan.model import Model
 from stylegan.recipe import Recipe
+from stylegan.runs import GRIDS, METRICS_FILE, MODELS, REALS, SAMPLES
 from stylegan.version import VERSION, code_commit
 
 from . import run
@@ -32,7 +33,7 @@ EVALUATION_BATCH = 32
 
 def model_folder(folder: Path, at: Progress) -> Path:
     """Where the model of this moment lies."""
-    return folder / "models" / f"{at.nimg // 1000:06d}"
+    return folder / MODELS / f"{at.nimg // 1000:06d}"
 
 
 def first_grids(folder: Path, trainer: Trainer, pictures: data.Pictures) -> None:
@@ -40,8 +41,8 @@ def first_grids(folder: Path, trainer: Trainer, pictures: data.Pictures) -> None
     count = min(GRID_PICTURES, len(pictures))
     places = data.order(trainer.config.seed, len(pictures), 0, count)
     reals = pictures.images(places.tolist()).permute(0, 2, 3, 1).numpy()
-    _write(folder / "grids" / "reals.png", _png(reals))
-    _write(folder / "grids" / "000000.png", _png(_fakes(trainer)))
+    _write(folder / GRIDS / REALS, _png(reals))
+    _write(folder / GRIDS / "000000.png", _png(_fakes(trainer)))
 
 
 def write(
@@ -50,8 +51,8 @@ def write(
     """Grid, metrics and a model folder; gives the metrics for the tick's line."""
     model = model_folder(folder, at)
     grid = _png(_fakes(trainer))
-    _write(folder / "grids" / f"{model.name}.png", grid)
-    extra = {run.SAMPLES: grid}
+    _write(folder / GRIDS / f"{model.name}.png", grid)
+    extra = {SAMPLES: grid}
     records = measure(trainer.averaged, pictures, config.metric_names, batch=EVALUATION_BATCH)
     if records:
         extra[METRICS_FILE] = as_json(list(records.values())).encode()
