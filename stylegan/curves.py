@@ -37,6 +37,7 @@ MOST_POINTS = 500  # of a curve; longer ones are drawn as means of neighbours
 MOST_BANDS = 3  # runs whose deviations are drawn
 LOG_SPAN = 20  # largest / smallest value from which a logarithmic axis is used
 WIDTH_IN, HEIGHT_IN = 4.6, 2.9  # of a panel
+MARGINS = {"left": 0.13, "right": 0.98, "bottom": 0.16, "top": 0.89}  # of a panel by itself
 DPI = 110
 NAME_LETTERS = 48  # of a run, on a sheet
 
@@ -115,7 +116,8 @@ def draw(runs: Sequence[Run], axis: Axis = "kimg", columns: int = 3) -> Figure:
 def draw_panel(panel: Panel, runs: Sequence[Run], axis: Axis = "kimg") -> Figure:
     """One panel, without the names of the runs."""
     with _settings():
-        figure = _figure(WIDTH_IN, HEIGHT_IN)
+        figure = _figure(WIDTH_IN, HEIGHT_IN, layout=None)
+        figure.subplots_adjust(**MARGINS)
         _draw_panel(figure.subplots(), panel, runs, axis)
     return figure
 
@@ -177,10 +179,9 @@ def _settings() -> Iterator[None]:
             yield
 
 
-def _figure(width_in: float, height_in: float) -> Figure:
-    return need("matplotlib.figure").Figure(
-        figsize=(width_in, height_in), layout="constrained", facecolor="white"
-    )
+def _figure(width_in: float, height_in: float, layout: str | None = "constrained") -> Figure:
+    size = (width_in, height_in)
+    return need("matplotlib.figure").Figure(figsize=size, layout=layout, facecolor="white")
 
 
 # One panel

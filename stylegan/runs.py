@@ -42,6 +42,21 @@ class Series:
         """The newest value; nan if there is none."""
         return self.mean[-1] if self.mean else math.nan
 
+    @property
+    def points(self) -> list[Point]:
+        """All values that are finite."""
+        rows = zip(self.mean, self.kimg, self.hours, strict=True)
+        return [Point(*row) for row in rows if not math.isnan(row[0])]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of a curve, and when it was reached."""
+
+    value: float
+    kimg: float
+    hours: float
+
 
 @dataclass(frozen=True)
 class Grid:

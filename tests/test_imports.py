@@ -20,7 +20,8 @@ pictures sources labels data measures duplicates faces enlarge squares journal r
 findings_page prepare collect tensors direction_files checkpoint latents query latent_files recipe
 walk mix shelf links stamp attachment features
 model sheet distances evaluate attributes judges directions finding coordinates projector nearest
-card space release repository publish importers exporters
+card comparison offline run_page comparison_page space release repository publish
+importers exporters
 """
 ALL = ROWS.split()
 DRAWING = [name for name in ALL if name != "importers"]
