@@ -79,6 +79,15 @@ PANELS = (
         ),
         may_be_log=True,
     ),
+    Panel(
+        "pictures not trained on",
+        (
+            Curve("Validation/scores/training", "training"),
+            Curve("Validation/scores/held_out", "held out"),
+            Curve("Validation/scores/generated", "generated"),
+        ),
+    ),
+    Panel("r_v", (Curve("Validation/r_v", "r_v"),)),
     Panel("images a second", (Curve("Timing/img_per_sec", "images a second"),)),
     Panel("side, px", (Curve("Progress/side", "side, px"),), may_be_log=True),
 )
