@@ -18,7 +18,6 @@ PACKAGES = {
     "matplotlib": "matplotlib",
     "matplotlib.figure": "matplotlib",
     "matplotlib.lines": "matplotlib",
-    "matplotlib.ticker": "matplotlib",
     "spandrel": "spandrel",
     "torch": "torch",
     "imageio_ffmpeg": "imageio-ffmpeg",
