@@ -103,8 +103,10 @@ def shown(value: Any) -> str:
 
 
 def number(value: float, digits: int = 2) -> str:
-    """A number for people; a dash for one that is not known."""
-    return MISSING if math.isnan(value) else f"{value:,.{digits}f}"
+    """A number for people, small ones with three digits that count; a dash for an unknown one."""
+    if math.isnan(value):
+        return MISSING
+    return f"{value:.3g}" if 0 < abs(value) < 5 / 10**digits else f"{value:,.{digits}f}"
 
 
 # For a terminal

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from PIL import Image
 
 from stylegan.atomic import replacing_file
 from stylegan.config import UserError
@@ -145,8 +146,12 @@ def svg(figure: Figure) -> bytes:
 
 
 def png(figure: Figure) -> bytes:
-    """A PNG; the same bytes for the same curves."""
-    return _render(figure, "png", dpi=DPI, metadata={"Software": None})
+    """A PNG of at most 256 colours; the same bytes for the same curves."""
+    drawn = io.BytesIO(_render(figure, "png", dpi=DPI, metadata={"Software": None}))
+    out = io.BytesIO()
+    flat = Image.open(drawn).convert("RGB")
+    flat.quantize(256, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+    return out.getvalue()
 
 
 def save(figure: Figure, path: str | Path) -> None:
@@ -215,7 +220,7 @@ def _draw_panel(axes: Axes, panel: Panel, runs: Sequence[Run], axis: Axis) -> No
     _rules(axes, panel, runs)
     if panel.may_be_log and _spans_decades(values):
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(need("matplotlib.ticker").LogFormatter(labelOnlyBase=False))
+        axes.yaxis.set_major_formatter(lambda value, place: f"{value:g}")
     if panel.title == "r_t and p":
         axes.set_ylim(min(0.0, axes.get_ylim()[0]), max(1.0, axes.get_ylim()[1]))
     axes.set_xlim(*_range(runs, axis))

@@ -18,13 +18,13 @@ PACKAGES = {
     "matplotlib": "matplotlib",
     "matplotlib.figure": "matplotlib",
     "matplotlib.lines": "matplotlib",
-    "matplotlib.ticker": "matplotlib",
     "spandrel": "spandrel",
     "torch": "torch",
     "imageio_ffmpeg": "imageio-ffmpeg",
     "mcp": "'gradio[mcp]'",
     "spaces": "spaces",
     "torch.utils.tensorboard": "tensorboard",
+    "trackio": "trackio",
 }
 
 

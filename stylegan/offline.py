@@ -18,6 +18,7 @@ from stylegan.pictures import PictureError, flatten, open_picture
 from stylegan.runs import Run, labels_of
 
 QUALITY = 80  # of a WebP
+EXACT_PX = 1 << 16  # pictures of so many pixels, which are shown enlarged, stay exact
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #0072b2; }
@@ -89,7 +90,7 @@ for (const lapse of document.querySelectorAll('.lapse')) {
     timer = setInterval(step, 250);
   };
   range.oninput = () => { stop(); show(); };
-  bar.hidden = false;
+  bar.hidden = frames.length < 2;
   show();
 }
 """
@@ -156,7 +157,8 @@ def _small(path: Path, side: int, changed: int, size: int) -> bytes:
     image = open_picture(path)
     image.thumbnail((side, side), Image.Resampling.HAMMING, reducing_gap=2.0)
     out = io.BytesIO()
-    flatten(image).save(out, "WEBP", quality=QUALITY)
+    exact = image.width * image.height <= EXACT_PX
+    flatten(image).save(out, "WEBP", quality=QUALITY, lossless=exact)
     return out.getvalue()
 
 

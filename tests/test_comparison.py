@@ -110,4 +110,10 @@ def test_a_run_named_twice(tmp_path):
 
 
 def test_numbers_for_people():
-    assert (number(float("nan")), number(12345.678), number(1.25, 0)) == ("-", "12,345.68", "1")
+    assert [number(x) for x in (float("nan"), 12345.678, 0.0, -3.0)] == [
+        "-",
+        "12,345.68",
+        "0.00",
+        "-3.00",
+    ]
+    assert [number(0.0041234), number(0.02, 1), number(12.25, 0)] == ["0.00412", "0.02", "12"]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -68,6 +69,28 @@ def test_train_resume_refuse(data, tmp_path, monkeypatch, capsys):
     assert "gamma was" in said and said.count("\n") == 1
     assert fit(data, "--kimg", "0.02", "--gamma", "3", "--fresh") == 0
     assert (run / "before-1" / "config.json").exists()
+
+
+def test_the_run_has_a_page_and_a_tracker_where_one_is_asked_for(
+    data, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert fit(data, "--kimg", "0.02", "--project", "mine") == 2
+    assert "--track trackio" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "trackio", None)
+    assert fit(data, "--kimg", "0.02", "--track", "trackio") == 2
+    assert "pip install trackio" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+    opened = []
+    silent = SimpleNamespace(log=lambda *x, **y: None, log_artifact=lambda *x, **y: None)
+    silent.finish, silent.add_dir = lambda: None, lambda folder: None
+    tracker = SimpleNamespace(init=lambda **told: opened.append(told) or silent)
+    tracker.Artifact = lambda *x, **y: silent
+    monkeypatch.setitem(sys.modules, "trackio", tracker)
+    assert fit(data, "--kimg", "0.02", "--track", "trackio", "--track-space", "ann/board") == 0
+    assert (opened[0]["project"], opened[0]["space_id"]) == ("discs", "ann/board")
+    page = (tmp_path / "runs" / "discs-tiny" / "index.html").read_text()
+    assert "done at 0.0 kimg" in page and "trackio:" not in capsys.readouterr().out
 
 
 def test_classes_and_grey(tmp_path, monkeypatch, capsys):
