@@ -18,12 +18,12 @@ from stylegan.atomic import replacing_file
 from stylegan.checkpoint import find_model, load_generator
 from stylegan.config import NetworkConfig, UserError
 from stylegan.data import Pictures
-from stylegan.distances import swd_of_patches, swd_patches
 from stylegan.latents import MAX_SEED
 from stylegan.model import find_device
 from stylegan.networks.generator import Generator
 from stylegan.networks.mapping import broadcast
 from stylegan.networks.ops import to_uint8
+from stylegan.swd import swd_of_patches, swd_patches
 
 METRICS_FILE = "metrics.json"
 SWD_MOST_PICTURES = 8192

@@ -14,9 +14,9 @@ from stylegan import evaluate as module
 from stylegan.checkpoint import save_model
 from stylegan.config import NetworkConfig, UserError
 from stylegan.data import Pictures
-from stylegan.distances import swd
 from stylegan.evaluate import Comparison, generated, measure, real_halves, save_records
 from stylegan.networks.generator import Generator
+from stylegan.swd import swd
 from train.__main__ import main
 
 SMALL = NetworkConfig(

@@ -19,8 +19,8 @@ networks descent
 pictures sources labels data measures duplicates faces enlarge squares journal doctor findings_page
 prepare collect tensors direction_files checkpoint latents query latent_files recipe walk mix shelf
 links stamp attachment features
-model sheet distances evaluate attributes judges directions finding coordinates projector nearest
-card space release repository publish importers exporters
+model sheet swd distances evaluate attributes judges directions finding coordinates projector
+nearest card space release repository publish importers exporters
 """
 ALL = ROWS.split()
 DRAWING = [name for name in ALL if name != "importers"]
