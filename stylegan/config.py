@@ -271,6 +271,8 @@ class TrainConfig:
     """Ticks from one snapshot (grid, model, metrics) to the next."""
     metrics: str = "swd"
     """Metrics of each snapshot, separated by commas; the first decides which is best."""
+    detector: str = ""
+    """A detector file (TorchScript) in place of the published ones, for metrics."""
     keep: int | None = None
     """Models that stay, the latest and the best one; all, if not given."""
     on_nan: Literal["stop", "rollback"] = "stop"
@@ -363,7 +365,8 @@ class TrainConfig:
 
 
 NOT_SETTINGS = (
-    *("kimg", "minutes", "device", "snap", "metrics", "micro_batch", "data", "keep", "on_nan"),
+    *("kimg", "minutes", "device", "snap", "metrics", "detector", "micro_batch", "data", "keep"),
+    "on_nan",
 )
 """Fields that a run may be continued with another value of; data is compared by its content."""
 

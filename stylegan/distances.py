@@ -56,18 +56,20 @@ def moments(pieces: Iterable[np.ndarray]) -> Moments:
 def fid(a: Moments, b: Moments) -> float:
     """Fréchet distance of two Gaussians: |mu|^2 + tr(S1 + S2 - 2 sqrt(S1 S2)) (arXiv 1706.08500).
 
-    The last trace is the sum of the singular values of sqrt(S1) sqrt(S2), which keeps its digits
-    where there are fewer pictures than features.
+    S1 S2 has the eigenvalues of the symmetric sqrt(S1) S2 sqrt(S1), which are real.
     """
-    shared = np.linalg.svd(_root(a.cov) @ _root(b.cov), compute_uv=False).sum()
+    values, vectors = torch.linalg.eigh(torch.from_numpy(a.cov))
+    root = (vectors * _known(values).sqrt()) @ vectors.T
+    product = root @ torch.from_numpy(b.cov) @ root
+    shared = float(_known(torch.linalg.eigvalsh(product)).sqrt().sum())
     apart = np.square(a.mean - b.mean).sum()
     return float(apart + np.trace(a.cov) + np.trace(b.cov) - 2 * shared)
 
 
-def _root(cov: np.ndarray) -> np.ndarray:
-    """The symmetric root of a covariance, whose eigenvalues rounding can put below 0."""
-    values, vectors = np.linalg.eigh(cov)
-    return (vectors * np.sqrt(values.clip(0))) @ vectors.T
+def _known(values: Tensor) -> Tensor:
+    """Eigenvalues without those that are rounding: with fewer pictures than features many are 0."""
+    least = values.max() * len(values) * torch.finfo(values.dtype).eps
+    return torch.where(values > least, values, 0)
 
 
 def kid_subsets(

@@ -18,13 +18,14 @@ from stylegan.checkpoint import DISCRIMINATOR, GENERATOR
 from stylegan.config import NOT_SETTINGS, TrainConfig, UserError
 from stylegan.data import Pictures
 from stylegan.evaluate import METRICS_FILE
+from stylegan.metrics import SHEETS
 
 FORMAT = 1
 CONFIG, STATS, LOCK, BEST = "config.json", "stats.jsonl", "lock", "best"
 SAMPLES = "samples.png"
 PREPARED = "prepare.json"  # how the pictures were made, as the data set says
 BEGUN_WITH = "resume-from.txt"  # what was taken from the model that the run began with
-WRITTEN = {CONFIG, GENERATOR, DISCRIMINATOR, METRICS_FILE, SAMPLES}  # of a model
+WRITTEN = {CONFIG, GENERATOR, DISCRIMINATOR, METRICS_FILE, SAMPLES, *SHEETS}  # of a model
 PARTS = (
     *(CONFIG, PREPARED, STATS, BEST, BEGUN_WITH),
     *("grids", "models", "state-A", "state-B", "events"),
