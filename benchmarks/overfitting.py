@@ -60,7 +60,7 @@ def rows(run: Path, kind: str, others: Pictures) -> list[dict]:
     out = []
     for line in tqdm([x for x in lines if "Validation/r_v" in x], desc=kind):
         model = run / kind / "models" / f"{line['Progress/nimg'] // 1000:06d}"
-        swd = measure(load_generator(model, "cpu"), others)["swd"]
+        swd = measure(load_generator(model, "cpu"), others).records["swd"]
         out.append(
             {"aug": kind, "kimg": line["Progress/kimg"]}
             | {name: line[f"Validation/scores/{name}"]["mean"] for name in SCORES}

@@ -274,6 +274,8 @@ class TrainConfig:
     validation: str = ""
     """Pictures that are not learned from, as folder or zip; each snapshot tells what the
     discriminator makes of them."""
+    detector: str = ""
+    """A detector file (TorchScript) in place of the published ones, for metrics."""
     keep: int | None = None
     """Models that stay, the latest and the best one; all, if not given."""
     on_nan: Literal["stop", "rollback"] = "stop"
@@ -366,8 +368,8 @@ class TrainConfig:
 
 
 NOT_SETTINGS = (
-    *("kimg", "minutes", "device", "snap", "metrics", "micro_batch", "data", "validation", "keep"),
-    "on_nan",
+    *("kimg", "minutes", "device", "snap", "metrics", "detector", "micro_batch", "data"),
+    *("validation", "keep", "on_nan"),
 )
 """Fields that a run may be continued with another value of; data is compared by its content."""
 

@@ -1,37 +1,34 @@
-"""How close a generator comes to its data: the stream of pictures and the metrics by name."""
+"""How close a generator comes to its data: metrics by name, and the file they are kept in."""
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from PIL import Image
 
-from stylegan import chance
+from stylegan import detectors
 from stylegan.atomic import replacing_file
-from stylegan.checkpoint import find_model, load_generator
+from stylegan.checkpoint import DISCRIMINATOR, find_model, load_discriminator, load_generator
 from stylegan.config import NetworkConfig, UserError
 from stylegan.data import Pictures
-from stylegan.distances import swd_of_patches, swd_patches
+from stylegan.distributed import ALONE, Group, joined
+from stylegan.fetch import FetchError
 from stylegan.latents import MAX_SEED
+from stylegan.metric_names import KNOWN, parse, parse_all
+from stylegan.metrics import FAMILIES, Record
 from stylegan.model import find_device
+from stylegan.networks.discriminators import AnyDiscriminator
 from stylegan.networks.generator import Generator
-from stylegan.networks.mapping import broadcast
-from stylegan.networks.ops import to_uint8
 from stylegan.runs import METRICS_FILE
+from stylegan.streams import Comparison, Progress, Streams, published_for
 
-SWD_MOST_PICTURES = 8192
-
-Progress = Callable[[int, int], None]
-"""Called with the number of pictures generated so far, and of all to come."""
-Record = dict[str, Any]
-"""One measurement as JSON: metric, value, floor, n, seed, and what else the metric tells."""
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -43,9 +40,13 @@ class EvaluateConfig:
     data: str
     """Folder or zip of the real pictures, as prepare writes them."""
     metrics: str = "swd"
-    """Names of metrics, separated by commas."""
+    """Names of metrics, separated by commas: fid50k_full, kid5k_disc, swd ..."""
+    detector: str = ""
+    """A detector file (TorchScript) in place of the published ones."""
+    mirror: bool = False
+    """The model was trained with pictures flipped as well; count these as real."""
     num: int | None = None
-    """Pictures on each side; the metric's own number if not given."""
+    """Pictures, for metrics whose names tell no number; the metric's own number if not given."""
     seed: int = 0
     """Decides which real pictures, latents, labels and noise are taken."""
     batch: int = 16
@@ -57,105 +58,17 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What a metric is given: a generator, the real pictures, and how to draw from both."""
+class Measured:
+    """What was found."""
 
-    generator: Generator
-    pictures: Pictures
-    num: int | None
-    seed: int
-    batch: int
-    progress: Progress | None
+    records: dict[str, Record] = field(default_factory=dict)
+    """By metric; a metric can make several."""
+    sheets: dict[str, np.ndarray] = field(default_factory=dict)
+    """Pictures to look at by metric, uint8 [H, W, 3]."""
 
-
-# The two streams of pictures
-
-
-def generated(comparison: Comparison, n: int) -> Iterator[Tensor]:
-    """Pictures 0 to n - 1 of the generator in batches, uint8 [N, C, R, R]: psi 1, random noise.
-
-    Labels are those of random real pictures. Picture i follows from (seed, i) alone, however the
-    row is cut into batches.
-    """
-    for start in range(0, n, comparison.batch):
-        rows = range(start, min(start + comparison.batch, n))
-        yield _draw(comparison, rows)
-        if comparison.progress:
-            comparison.progress(rows.stop, n)
-
-
-@torch.no_grad()
-def _draw(comparison: Comparison, rows: range) -> Tensor:
-    network, config = comparison.generator, comparison.generator.config
-    device = next(network.parameters()).device
-    zs, places, maps = [], [], []
-    for i in rows:
-        draws = chance.generator(comparison.seed, "metric/picture", i)
-        zs.append(torch.randn(1, config.z_dim, generator=draws))
-        places.append(int(torch.randint(len(comparison.pictures), [], generator=draws)))
-        sides = network.synthesis.noise_shapes
-        maps.append([torch.randn(1, 1, r, r, generator=draws) for r in sides])
-    c = comparison.pictures.labels(places).to(device) if config.c_dim else None
-    ws = broadcast(network.mapping(torch.cat(zs).to(device), c), config.num_ws)
-    noise = [torch.cat(layer).to(device) for layer in zip(*maps, strict=True)]
-    return to_uint8(network.synthesis(ws, noise)).cpu()
-
-
-def real_halves(pictures: Pictures, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of two sets of n pictures that share none; with mirror, half of each is flipped."""
-    originals = _originals(pictures)
-    draws = chance.numpy_generator(seed, "metric/reals", 0)
-    order = draws.permutation(originals)
-    if pictures.mirror:
-        order = order + originals * draws.integers(0, 2, originals)
-    return order[:n], order[n : 2 * n]
-
-
-def _originals(pictures: Pictures) -> int:
-    """Pictures in the file; a picture and its mirror image count as one."""
-    return len(pictures) // 2 if pictures.mirror else len(pictures)
-
-
-def _real(pictures: Pictures, indices: np.ndarray, batch: int = 64) -> Iterator[Tensor]:
-    for start in range(0, len(indices), batch):
-        yield pictures.images(indices[start : start + batch])
-
-
-# The metrics
-
-
-def measure_swd(comparison: Comparison) -> Record:
-    """Sliced Wasserstein distance to a random half of the reals, and that of the other half."""
-    pictures, seed = comparison.pictures, comparison.seed
-    half = _originals(pictures) // 2
-    n = min(half, SWD_MOST_PICTURES) if comparison.num is None else comparison.num
-    if n > half:
-        raise UserError(
-            f"{n} pictures are asked for, but half of {pictures.name}, which swd compares with the "
-            f"other half, is {half}"
-        )
-    reals = swd_patches(_real(pictures, real_halves(pictures, n, seed)[0]), seed)
-    found = swd_of_patches(reals, swd_patches(generated(comparison, n), seed), seed)
-    floor = _swd_floor(pictures, n, seed)
-    return {
-        "value": found.pop("mean"),
-        "floor": floor["mean"],
-        "levels": found,
-        "floor_levels": {side: floor[side] for side in found},
-        "n": n,
-    }
-
-
-@lru_cache(maxsize=4)  # a training run asks again at every snapshot
-def _swd_floor(pictures: Pictures, n: int, seed: int) -> dict[str, float]:
-    """The distance between two halves of the reals: what chance alone makes of equal sets."""
-    a, b = (swd_patches(_real(pictures, x), seed) for x in real_halves(pictures, n, seed))
-    return swd_of_patches(a, b, seed)
-
-
-METRICS: dict[str, Callable[[Comparison], Record]] = {
-    "swd": measure_swd,
-}
+    def files(self) -> dict[str, bytes]:
+        """The pictures as PNG, by file name."""
+        return {f"{name}.png": _png(sheet) for name, sheet in self.sheets.items()}
 
 
 def measure(
@@ -166,23 +79,75 @@ def measure(
     seed: int = 0,
     batch: int = 16,
     progress: Progress | None = None,
-) -> dict[str, Record]:
-    """Each named metric of a generator, on the device it is on, against the pictures."""
-    check_names(names)
+    discriminator: Callable[[], AnyDiscriminator] | None = None,
+    detector: str = "",
+    group: Group = ALONE,
+    say: Say = lambda words: None,
+) -> Measured:
+    """Each named metric of a generator, on the device it is on, against the pictures.
+
+    Of several processes each draws its share, and the first one has what was found.
+    """
+    metrics = parse_all(names)
     check_fit(generator.config, pictures)
     if not 0 <= seed <= MAX_SEED:
         raise UserError(f"seed {seed} is outside 0 to {MAX_SEED}")
     if batch < 1 or (num is not None and num < 1):
         raise UserError(f"{'batch' if batch < 1 else 'num'} is not 1 or more")
-    comparison = Comparison(generator, pictures, num, seed, batch, progress)
+    if num is not None and metrics and all(metric.n for metric in metrics):
+        raise UserError(f"num is told by the name {metrics[0].name}; leave it out")
+    comparison = Comparison(
+        generator, pictures, num, seed, batch, progress, discriminator, detector, group, say
+    )
     about = {"seed": seed, "data": pictures.name, "fingerprint": pictures.fingerprint}
-    return {name: {"metric": name, **METRICS[name](comparison), **about} for name in names}
+    about |= {"mirror": True} if pictures.mirror else {}
+    found = Measured()
+    with Streams(comparison) as streams:
+        for metric in metrics:  # before anything is drawn
+            if metric.needs_file or metric.disc:
+                streams.detector(metric)
+        for metric in metrics:
+            finish = FAMILIES[metric.family](streams, metric)
+            if not group.is_first:
+                continue
+            for record in finish():
+                sheet = record.pop("picture", None)
+                if sheet is not None:
+                    found.sheets[record["metric"]] = sheet
+                found.records[record["metric"]] = _finite(record) | about
+    return found
+
+
+def _finite(record: Record) -> Record:
+    numbers = [x for x in record.values() if isinstance(x, float)]
+    if not all(map(math.isfinite, numbers)):
+        raise UserError(f"{record['metric']} is not finite: the features hold no numbers")
+    return record
+
+
+def available(names: Sequence[str], detector: str, say: Say) -> list[str]:
+    """The metrics that can be measured here; it is said why others cannot, once for each file."""
+    left, lost = [], {}
+    for metric in parse_all(names):
+        which = published_for(metric)
+        if metric.needs_file and which not in lost:
+            try:
+                detectors.locate(which, detector, say)
+            except FetchError as error:
+                lost[which] = str(error)
+                without = ", ".join(
+                    x.name for x in parse_all(names) if x.needs_file and published_for(x) == which
+                )
+                say(f"goes on without {without}: {error}")
+        if not (metric.needs_file and which in lost):
+            left.append(metric.name)
+    return left
 
 
 def check_names(names: Sequence[str]) -> None:
     """Refuse a metric that is not there."""
-    if unknown := [name for name in names if name not in METRICS]:
-        raise UserError(f"there is no metric {unknown[0]!r}; there are: {', '.join(METRICS)}")
+    for name in names:
+        parse(name)
 
 
 def check_fit(config: NetworkConfig, pictures: Pictures) -> None:
@@ -208,15 +173,46 @@ def _channels(count: int) -> str:
 # A model folder and its metrics.json
 
 
-def evaluate(config: EvaluateConfig, progress: Progress | None = None) -> dict[str, Record]:
-    """Measure a model folder; keeping the numbers is `save_records`."""
+def evaluate(
+    config: EvaluateConfig, progress: Progress | None = None, say: Say = lambda words: None
+) -> Measured:
+    """Measure a model folder; keeping the numbers is `save`. Started by torchrun, several processes
+    measure together, and the first one has what was found.
+    """
     names = [name.strip() for name in config.metrics.split(",") if name.strip()]
     if not names:
-        raise UserError(f"no metric is named; there are: {', '.join(METRICS)}")
+        raise UserError(f"no metric is named; there are: {KNOWN}")
     check_names(names)
-    generator = load_generator(find_model(config.model).folder, find_device(config.device))
-    pictures = Pictures(config.data)
-    return measure(generator, pictures, names, config.num, config.seed, config.batch, progress)
+    with joined(find_device(config.device)) as (group, device):
+        place = find_model(config.model)
+        pictures = Pictures(config.data, mirror=config.mirror)
+
+        def discriminator() -> AnyDiscriminator:
+            if place.get(DISCRIMINATOR) is None:
+                raise UserError(f"{config.model} has no {DISCRIMINATOR}, by which _disc sees")
+            return load_discriminator(place.folder, device)
+
+        return measure(
+            load_generator(place.folder, device),
+            pictures,
+            names,
+            config.num,
+            config.seed,
+            config.batch,
+            progress,
+            discriminator,
+            config.detector,
+            group,
+            say if group.is_first else lambda words: None,
+        )
+
+
+def save(folder: str | Path, found: Measured) -> None:
+    """Keep numbers and pictures in a model folder."""
+    save_records(folder, list(found.records.values()))
+    for name, content in found.files().items():
+        with replacing_file(Path(folder) / name) as beside:
+            beside.write_bytes(content)
 
 
 def save_records(folder: str | Path, records: Sequence[Record]) -> None:
@@ -233,9 +229,12 @@ def as_json(records: Sequence[Record]) -> str:
     return json.dumps(list(records), indent=2, allow_nan=False) + "\n"
 
 
+KEY = ("metric", "fingerprint", "n", "seed", "mirror", "detector_hash")
+
+
 def _key(record: Record) -> tuple:
     """What makes two measurements the same one, taken again."""
-    return tuple(record.get(name) for name in ("metric", "fingerprint", "n", "seed"))
+    return tuple(record.get(name) for name in KEY)
 
 
 def read_records(path: Path) -> list[Record]:
@@ -249,3 +248,9 @@ def read_records(path: Path) -> list[Record]:
     if not isinstance(records, list) or not all(isinstance(x, dict) for x in records):
         raise UserError(f"{path} is not a list of measurements; move it away or use --no-save")
     return records
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()

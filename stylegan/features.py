@@ -83,11 +83,12 @@ class DiscFeatures:
         self.discriminator, self.dtype = discriminator, dtype
 
     def __call__(self, img: Tensor) -> Tensor:
-        taps = [_unit(x) for x in self._blocks(img)]
+        taps = [_unit(x) for x in self.blocks(img)]
         seen = [_share(x, len(taps) * x.shape[2] * x.shape[3]) for x in taps]
         return torch.cat([*seen, pyramid(img) * math.sqrt(self.PIXELS)], dim=1)
 
-    def _blocks(self, img: Tensor) -> list[Tensor]:
+    def blocks(self, img: Tensor) -> list[Tensor]:
+        """What each block gives, float32 [N, C, r, r]."""
         return [x.float() for x, _ in self.discriminator.blocks(img, self.dtype)]
 
 

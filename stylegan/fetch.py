@@ -312,7 +312,7 @@ def fetch_file(
         if say:
             say(f"fetching {url} to {path}, once")
         _download(url, path, sha256)
-    found = _hash(path)
+    found = file_hash(path)
     known = sha256 or (noted.read_text(encoding="ascii").strip() if noted.is_file() else found)
     if found != known:
         raise FetchError(
@@ -351,7 +351,8 @@ def _download(url: str, path: Path, sha256: str | None) -> None:
         raise FetchError(f"{url} cannot be fetched ({reason}); {by_hand}") from error
 
 
-def _hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """The sha256 of a file's content, in hex digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(BLOCK_BYTES):

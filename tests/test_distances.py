@@ -1,169 +1,164 @@
-"""SWD against a slow independent copy, and what theory says it must and must not see."""
+"""Distances of features against recorded numbers, scipy, plain loops, and what theory says."""
 
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage, stats
+from golden_io import Golden, assert_close
+from scipy import linalg, stats
 
-from stylegan import chance, distances
-from stylegan.config import UserError
-from stylegan.distances import swd, swd_of_patches, swd_patches
-
-
-def blobs(n: int, side: int, seed: int, channels: int = 3) -> np.ndarray:
-    """Smooth random pictures with some grain, uint8 [n, channels, side, side]."""
-    rng = np.random.default_rng(seed)
-    smooth = ndimage.gaussian_filter(rng.normal(size=(n, channels, side, side)), (0, 0, 3, 3))
-    grain = rng.normal(size=smooth.shape)
-    return np.clip(128 + 400 * smooth + 8 * grain, 0, 255).astype(np.uint8)
-
-
-def blurred(images: np.ndarray, sigma: float) -> np.ndarray:
-    return ndimage.gaussian_filter(images.astype(float), (0, 0, sigma, sigma)).astype(np.uint8)
-
-
-def slow_pyramid(image: np.ndarray) -> list[np.ndarray]:
-    """One plane, float64 [H, W], the finest level first, by scipy's own 2-D convolution."""
-    row = np.array([1, 4, 6, 4, 1]) / 16
-    kernel = np.outer(row, row)
-    levels = []
-    while len(image) > 16:
-        small = ndimage.convolve(image, kernel, mode="mirror")[::2, ::2]
-        apart = np.zeros_like(image)
-        apart[::2, ::2] = small
-        levels.append(image - ndimage.convolve(apart, 4 * kernel, mode="mirror"))
-        image = small
-    return [*levels, image]
-
-
-def slow_swd(a: np.ndarray, b: np.ndarray, seed: int) -> dict[str, float]:
-    """The same distance by loops in float64, with scipy's Wasserstein distance."""
-    pyramids = [[[slow_pyramid(c.astype(float)) for c in x] for x in images] for images in (a, b)]
-    result = {}
-    for level in range(len(pyramids[0][0][0])):
-        side = len(pyramids[0][0][0][level])
-        u = chance.numpy_generator(seed, f"swd/patches/{side}", 0).random((len(a), 128, 2))
-        patches = []
-        for pyramid in pyramids:
-            found = [
-                [plane[level][y : y + 7, x : x + 7] for plane in planes]
-                for planes, places in zip(pyramid, u, strict=True)
-                for y, x in (places * (side - 6)).astype(int)
-            ]
-            found = np.array(found)  # [N * 128, C, 7, 7]
-            for c in range(found.shape[1]):
-                found[:, c] = (found[:, c] - found[:, c].mean()) / found[:, c].std()
-            patches.append(found.reshape(len(found), -1))
-        rng = chance.numpy_generator(seed, f"swd/projections/{side}", 0)
-        lines = rng.standard_normal((512, patches[0].shape[1]))
-        lines /= np.sqrt((lines**2).sum(1, keepdims=True))
-        far = [stats.wasserstein_distance(patches[0] @ v, patches[1] @ v) for v in lines]
-        result[str(side)] = 1000 * np.mean(far)
-    return {"mean": np.mean(list(result.values()))} | result
-
-
-@pytest.mark.parametrize(("side", "channels"), [(32, 3), (16, 1), (8, 3)])
-def test_agrees_with_slow_copy(side, channels):
-    a, b = blobs(4, side, 1, channels), blurred(blobs(4, side, 2, channels), 0.7)
-    fast, slow = swd(a, b, seed=5), slow_swd(a, b, seed=5)
-    assert fast.keys() == slow.keys()
-    for key, value in slow.items():
-        assert fast[key] == pytest.approx(value, rel=1e-3), key  # patches are kept in float16
-
-
-def test_levels_by_size():
-    assert list(swd(blobs(2, 64, 0), blobs(2, 64, 1))) == ["mean", "16", "32", "64"]
-    assert list(swd(blobs(2, 16, 0), blobs(2, 16, 1))) == ["mean", "16"]
-    assert list(swd(blobs(2, 8, 0), blobs(2, 8, 1))) == ["mean", "8"]
-
-
-def test_same_pictures_are_at_zero_and_order_does_not_matter():
-    a, b = blobs(6, 32, 0), blobs(6, 32, 1)
-    assert set(swd(a, a).values()) == {0.0}
-    assert swd(a, b) == swd(b, a)
-    assert all(value > 0 for value in swd(a, b).values())
-
-
-def test_deterministic_by_seed():
-    a, b = blobs(6, 32, 0), blobs(6, 32, 1)
-    assert swd(a, b, 3) == swd(a, b, 3)
-    assert swd(a, b, 3) != swd(a, b, 4)
-    assert swd(a, b, 3)["mean"] == pytest.approx(swd(a, b, 4)["mean"], rel=0.2)
-
-
-def test_more_pictures_of_one_kind_come_closer():
-    few, many = (swd(blobs(n, 16, 0), blobs(n, 16, 1))["mean"] for n in (8, 128))
-    assert many < few / 2  # the floor falls with the root of the number of pictures
-
-
-def test_blur_shows_at_the_finest_level():
-    a, b = blobs(48, 32, 0), blobs(48, 32, 1)
-    floor, seen = swd(a, b), swd(a, blurred(b, 1.0))
-    assert seen["32"] > 3 * floor["32"]
-    assert seen["16"] < 2 * floor["16"]
-
-
-def test_missing_variety_shows_at_the_coarsest_level():
-    a, b = blobs(48, 32, 0), blobs(48, 32, 1)
-    assert swd(a, np.repeat(b[:1], 48, axis=0))["16"] > 3 * swd(a, b)["16"]
-
-
-def test_tint_and_contrast_are_divided_out():
-    a, b = blobs(16, 32, 0) // 2, blobs(16, 32, 1) // 2  # no value clips below
-    tinted = b + np.array([100, 40, 0], np.uint8)[:, None, None]
-    for key, value in swd(a, b).items():
-        assert swd(a, tinted)[key] == pytest.approx(value, rel=0.01)
-        assert swd(a, 2 * b)[key] == pytest.approx(value, rel=0.01)
-
-
-def test_alpha_is_seen_over_white():
-    rgb, alpha = blobs(5, 16, 0), blobs(5, 16, 1, channels=1)
-    alpha[:, :, :8] = 0
-    share = alpha / 255
-    white = rgb * share + 255 * (1 - share)
-    other = blobs(5, 16, 2)
-    seen = swd(np.concatenate([rgb, alpha], 1), other)["mean"]
-    assert seen == pytest.approx(swd(np.rint(white).astype(np.uint8), other)["mean"], rel=0.01)
-    hidden = rgb.copy()
-    hidden[:, :, :8] = 7  # under full transparency
-    assert swd(np.concatenate([hidden, alpha], 1), other)["mean"] == seen
-
-
-def test_batches_make_no_difference(monkeypatch):
-    a, b = (torch.from_numpy(blobs(10, 32, i)) for i in (0, 1))
-    whole = swd(a, b)
-    monkeypatch.setattr(distances, "_PICTURES_AT_ONCE", 3)
-    assert swd_of_patches(swd_patches(a.split(4)), swd_patches(iter([b[:1], b[1:]]))) == whole
-    monkeypatch.setattr(distances, "_NUMBERS_AT_ONCE", 100_000)
-    assert swd(a, b)["mean"] == pytest.approx(whole["mean"], rel=1e-5)
-
-
-def test_flat_pictures_give_numbers():
-    flat, a = np.full((4, 3, 32, 32), 200, np.uint8), blobs(4, 32, 0)
-    assert set(swd(flat, flat).values()) == {0.0}
-    assert all(np.isfinite(value) and value > 0 for value in swd(flat, a).values())
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "words"),
-    [
-        (blobs(4, 32, 0), blobs(5, 32, 0), "4 of 32x32 with 3 channels and 5 of 32x32"),
-        (blobs(4, 32, 0), blobs(4, 16, 0), "and 4 of 16x16"),
-        (blobs(4, 16, 0), blobs(4, 16, 0, channels=1), "1 channels"),
-        (blobs(4, 16, 0).astype(float), blobs(4, 16, 0), "expected uint8"),
-        (blobs(4, 16, 0)[0], blobs(4, 16, 0), "expected uint8"),
-        (blobs(4, 16, 0)[:, :2], blobs(4, 16, 0), "expected uint8"),
-        (blobs(4, 16, 0)[..., :8], blobs(4, 16, 0), "8x16"),
-        (blobs(4, 12, 0), blobs(4, 12, 0), "12x12"),
-        (blobs(0, 16, 0), blobs(0, 16, 0), "no pictures"),
-    ],
+from stylegan import distances
+from stylegan.distances import (
+    Moments,
+    blocks,
+    fid,
+    inception_score,
+    kid,
+    kid_subsets,
+    moments,
+    neighbour_distances,
+    path_length,
+    precision_recall,
 )
-def test_refuses(a, b, words):
-    with pytest.raises(UserError, match=words):
-        swd(a, b)
+from stylegan.latents import slerp
+
+GOLDEN = Golden("metric_features")
+REAL, FAKE, PROBS = (
+    GOLDEN[f"in.{name}"].numpy() for name in ("real_features", "fake_features", "probs")
+)
 
 
-@pytest.mark.parametrize("other", [blobs(2, 16, 0, channels=1), blobs(2, 32, 0)])
-def test_refuses_a_mixed_stream(other):
-    with pytest.raises(UserError, match="not all of one size"):
-        swd_patches([blobs(2, 16, 0), other])
+@pytest.fixture(params=[7, 4096])
+def rows_at_once(request, monkeypatch):
+    monkeypatch.setattr(distances, "_ROWS_AT_ONCE", request.param)
+
+
+def expected(name: str) -> np.ndarray:
+    return GOLDEN[f"out.{name}"].numpy()
+
+
+def test_moments_and_fid_are_the_recorded_ones(rows_at_once):
+    real, fake = (moments(blocks(x)) for x in (REAL, FAKE))
+    for found, name in ((real, "real"), (fake, "fake")):
+        assert np.allclose(found.mean, expected(f"mean_{name}"), rtol=0, atol=1e-12)
+        assert np.allclose(found.cov, expected(f"cov_{name}"), rtol=0, atol=1e-12)
+    assert fid(real, fake) == pytest.approx(float(expected("fid")), rel=1e-10)
+
+
+def test_rows_can_be_chosen(rows_at_once):
+    chosen = np.array([5, 3, 200, 8] * 5)
+    found, plain = moments(blocks(REAL, chosen)), moments([REAL[chosen]])
+    assert np.allclose(found.mean, plain.mean) and np.allclose(found.cov, plain.cov)
+
+
+@pytest.mark.parametrize("n", [200, 20], ids=["more pictures than features", "fewer"])
+def test_fid_is_that_of_scipys_root(n):
+    rng = np.random.default_rng(0)
+    mixed = rng.normal(size=(2, 32, 32))
+    a, b = (moments([rng.normal(size=(n, 32)) @ m + i]) for i, m in enumerate(mixed))
+    root = linalg.sqrtm(a.cov @ b.cov).real
+    slow = np.square(a.mean - b.mean).sum() + np.trace(a.cov + b.cov - 2 * root)
+    # scipy's own root of a singular product is good to some 1e-7
+    assert fid(a, b) == pytest.approx(slow, rel=1e-10 if n > 32 else 1e-5)
+    assert fid(a, b) == pytest.approx(fid(b, a), rel=1e-9)
+    assert fid(a, a) == pytest.approx(0, abs=1e-6)
+
+
+def test_fid_of_known_gaussians():
+    """Samples of two Gaussians, time and again: their mean meets theory within its error.
+
+    Of two samples the covariances are estimates, and the distance is larger than that of the
+    Gaussians; for n >> D the excess falls as 1 / n, and two sizes tell what it is at none.
+    """
+    rng = np.random.default_rng(1)
+    d, n, times = 4, 2000, 60
+    scales = np.linspace(0.5, 2, d)
+    true = Moments(np.zeros(d), np.eye(d)), Moments(np.full(d, 0.3), np.diag(scales**2))
+    analytic = d * 0.3**2 + np.square(scales - 1).sum()
+    assert fid(*true) == pytest.approx(analytic, rel=1e-12)
+
+    def once() -> tuple[float, float]:
+        a, b = rng.normal(size=(n, d)), 0.3 + rng.normal(size=(n, d)) * scales
+        whole = fid(moments([a]), moments([b]))
+        halves = [fid(moments([a[i]]), moments([b[i]])) for i in (slice(n // 2), slice(n // 2, n))]
+        return whole, 2 * whole - np.mean(halves)
+
+    plain, extrapolated = np.array([once() for _ in range(times)]).T
+    error = extrapolated.std(ddof=1) / np.sqrt(times)
+    assert abs(extrapolated.mean() - analytic) < 3 * error
+    assert error < 0.02 * analytic
+    assert plain.mean() > extrapolated.mean()
+
+
+def test_kid_is_the_recorded_one():
+    config = GOLDEN.config["kid"]
+    stored = zip(expected("kid0_real_idx"), expected("kid0_fake_idx"), strict=True)
+    assert kid(REAL, FAKE, stored)[0] == pytest.approx(float(expected("kid0")), rel=3e-6)
+    for which in (1, 2):
+        draws = np.random.RandomState(config[which]["seed"])
+        size = min(len(REAL), len(FAKE), config[which]["max_subset_size"])
+
+        def pick(count, draws=draws, size=size):
+            return draws.choice(count, size, replace=False)
+
+        fakes_first = ((pick(len(FAKE)), pick(len(REAL))) for _ in range(100))
+        subsets = ((real, fake) for fake, real in fakes_first)
+        found = kid(REAL, FAKE, subsets)[0]
+        assert found == pytest.approx(float(expected(f"kid{which}")), rel=3e-6)
+
+
+def test_kid_has_no_bias_and_says_how_noisy_it_is():
+    rng = np.random.default_rng(2)
+    sets = [rng.normal(size=(2, 120, 8)).astype(np.float32) for _ in range(30)]
+    found = [kid(a, b, kid_subsets(120, 120, 0))[0] for a, b in sets]
+    assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(len(found))
+    value, error = kid(REAL, FAKE, kid_subsets(300, 280, 0, most=100))
+    assert abs(value - float(expected("kid2"))) < 5 * error
+    assert value == kid(REAL, FAKE, kid_subsets(300, 280, 0, most=100))[0]
+    assert value != kid(REAL, FAKE, kid_subsets(300, 280, 1, most=100))[0]
+
+
+def test_kid_subsets_are_as_many_on_both_sides():
+    subsets = list(kid_subsets(50, 30, 0, most=40))
+    assert len(subsets) == 100
+    for real, fake in subsets:
+        assert len(set(real)) == len(set(fake)) == 30 and max(real) < 50
+
+
+def test_precision_and_recall_are_the_recorded_ones(rows_at_once):
+    assert np.allclose(precision_recall(REAL, FAKE), expected("pr_k3_float32"), atol=1e-7)
+    for x, name in ((REAL, "real"), (FAKE, "fake")):
+        radius = torch.from_numpy(neighbour_distances(x, x, 4)[:, 3])
+        assert_close(radius, GOLDEN[f"out.pr_k3_radius_{name}"])
+
+
+def test_precision_and_recall_see_what_they_are_for():
+    rng = np.random.default_rng(3)
+    wide = rng.normal(size=(400, 4)).astype(np.float32)
+    narrow, far = wide[:200] * 0.1, wide[:200] + 100
+    high, low = precision_recall(wide, narrow)
+    assert high > 0.95 and low < 0.2
+    assert precision_recall(wide, far) == (0, 0)
+    assert min(precision_recall(wide[:200], wide[200:])) > 0.6
+
+
+def test_inception_score_is_the_recorded_one():
+    for splits in (1, 10):
+        found = np.array(inception_score(PROBS, splits))
+        assert np.allclose(found, expected(f"is_splits{splits}"), rtol=3e-6, atol=1e-9)
+    assert inception_score(np.eye(10, dtype=np.float32).repeat(5, 0), 1)[0] == pytest.approx(10)
+
+
+def test_path_length_leaves_the_ends_out():
+    lengths = np.random.default_rng(4).exponential(size=1000).astype(np.float32)
+    inner = np.sort(lengths)[9:991]  # positions 9.99 and 989.01 among 0 .. 999, rounded outwards
+    assert path_length(lengths) == pytest.approx(inner.mean(), rel=1e-6)
+    assert path_length(np.float32([3.0])) == 3
+    trimmed = stats.trim_mean(lengths, 0.01)
+    assert path_length(lengths) == pytest.approx(trimmed, rel=2e-2)
+
+
+def test_paths_through_z_are_the_recorded_ones():
+    """The reference brings the points to length 1, which the mapping does as well."""
+    a, b = (torch.from_numpy(x[:4]) for x in (REAL, FAKE))
+    unit = [x / x.norm(dim=-1, keepdim=True) for x in (a, b)]
+    assert_close(slerp(*unit, 0.3), GOLDEN["out.ppl_slerp_first4_t0.3"])

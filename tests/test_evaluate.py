@@ -11,12 +11,14 @@ import torch
 from PIL import Image
 
 from stylegan import evaluate as module
+from stylegan import metrics
 from stylegan.checkpoint import save_model
 from stylegan.config import NetworkConfig, UserError
 from stylegan.data import Pictures
-from stylegan.distances import swd
-from stylegan.evaluate import Comparison, generated, measure, real_halves, save_records
+from stylegan.evaluate import measure, save_records
 from stylegan.networks.generator import Generator
+from stylegan.streams import Comparison, generated, real_halves
+from stylegan.swd import swd
 from train.__main__ import main
 
 SMALL = NetworkConfig(
@@ -129,7 +131,8 @@ def test_halves_of_mirrored_data_hold_a_picture_or_its_mirror_image(data):
 def test_measure_is_swd_to_a_half_with_the_floor_beside_it(data):
     network, pictures = a_generator(), Pictures(data)
     steps = []
-    record = measure(network, pictures, seed=5, batch=4, progress=lambda *x: steps.append(x))["swd"]
+    record = measure(network, pictures, seed=5, batch=4, progress=lambda *x: steps.append(x))
+    record = record.records["swd"]
     a, b = (pictures.images(x) for x in real_halves(pictures, 6, 5))
     fakes = stream(Comparison(network, pictures, None, 5, 4, None), 6)
     assert record["value"] == swd(a, fakes, 5)["mean"]
@@ -138,20 +141,20 @@ def test_measure_is_swd_to_a_half_with_the_floor_beside_it(data):
     assert record["floor_levels"] == {"16": swd(a, b, 5)["16"]}
     assert (record["metric"], record["n"], record["seed"], record["data"]) == ("swd", 6, 5, "discs")
     assert record["fingerprint"] == pictures.fingerprint
-    assert steps == [(4, 6), (6, 6)]
+    assert steps == [("generated", 4, 6), ("generated", 6, 6)]
 
 
 def test_the_number_of_pictures(data, monkeypatch):
     pictures = Pictures(data)
-    assert measure(a_generator(), pictures, num=2)["swd"]["n"] == 2
-    monkeypatch.setattr(module, "SWD_MOST_PICTURES", 3)
-    assert measure(a_generator(), pictures)["swd"]["n"] == 3
+    assert measure(a_generator(), pictures, num=2).records["swd"]["n"] == 2
+    monkeypatch.setattr(metrics, "SWD_MOST_PICTURES", 3)
+    assert measure(a_generator(), pictures).records["swd"]["n"] == 3
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"names": ["swd", "fidd"]}, "no metric 'fidd'; there are: swd"),
+        ({"names": ["swd", "fidd"]}, "no metric 'fidd'; there are: fid50k_full"),
         ({"num": 7}, "half of discs.* is 6"),
         ({"num": 0}, "num is not 1 or more"),
         ({"batch": 0}, "batch is not 1 or more"),
@@ -180,14 +183,14 @@ def test_measure_refuses_data_of_another_kind(data, settings, words):
 
 def test_a_model_without_classes_takes_labelled_data(tmp_path):
     pictures = Pictures(a_zip(tmp_path / "two.zip", labels=[2, 0]))
-    assert measure(a_generator(), pictures)["swd"]["value"] > 0
+    assert measure(a_generator(), pictures).records["swd"]["value"] > 0
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGBA", 4)])
 def test_grey_and_transparent_pictures(tmp_path, mode, channels):
     pictures = Pictures(a_zip(tmp_path / "other.zip", mode=mode))
     network = a_generator(dataclasses.replace(SMALL, channels=channels))
-    assert measure(network, pictures)["swd"]["value"] > 0
+    assert measure(network, pictures).records["swd"]["value"] > 0
 
 
 def test_records_take_the_place_of_their_like_only(tmp_path):
@@ -216,8 +219,8 @@ def test_command(data, model, capsys):
     assert main(arguments) == 0
     first = capsys.readouterr().out
     (record,) = json.loads((model / "metrics.json").read_text())
-    assert f"{record['value']:.2f}" in first
-    assert f"{record['floor']:.2f}" in first
+    assert f"{record['value']:.4g}" in first
+    assert f"{record['floor']:.4g}" in first
     assert "on 6 pictures a side of discs, seed 0" in first
     assert "metrics.json" in first
     assert main([*arguments, "--seed", "1", "--num", "3", "--metrics", "swd,"]) == 0
@@ -234,8 +237,8 @@ def test_command_can_leave_the_folder_alone(data, model, capsys):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"--metrics": "swd,fid"}, "no metric 'fid'; there are: swd"),
-        ({"--metrics": ","}, "no metric is named; there are: swd"),
+        ({"--metrics": "swd,fid"}, "no metric 'fid'; there are: fid50k_full"),
+        ({"--metrics": ","}, "no metric is named; there are: fid50k_full"),
         ({"--device": "toaster"}, "no device toaster"),
         ({"--model": "nowhere"}, "nowhere"),
         ({"--data": "nowhere.zip"}, "nowhere.zip"),

@@ -18,10 +18,10 @@ config presets atomic chance containers distributed extras version fetch paralle
 networks descent
 pictures sources labels data measures duplicates faces enlarge squares journal runs curves doctor
 findings_page prepare collect tensors direction_files checkpoint latents query latent_files recipe
-walk mix shelf links stamp attachment features
-model sheet distances evaluate attributes judges directions finding coordinates projector nearest
-card comparison offline run_page comparison_page space release repository publish
-importers exporters
+walk mix shelf links stamp attachment features detectors feature_files metric_names
+model sheet swd distances streams memorisation metrics evaluate attributes judges directions
+finding coordinates projector nearest card comparison offline run_page comparison_page space release
+repository publish importers exporters
 """
 ALL = ROWS.split()
 DRAWING = [name for name in ALL if name != "importers"]

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import tyro
 from tqdm import tqdm
 
-from stylegan.evaluate import METRICS_FILE, EvaluateConfig, Record, evaluate, save_records
+from stylegan.config import RunError
+from stylegan.distributed import LOST_CODE, PeerLost, world
+from stylegan.evaluate import METRICS_FILE, EvaluateConfig, Measured, evaluate, save
+from stylegan.metrics import Record
 
 HELP = """python -m train evaluate --model checkpoints/portraits-64 --data data/portraits64.zip
 
-python -m train evaluate --model runs/portraits64-tiny/best --data data/portraits64.zip --seed 1
+python -m train evaluate --model runs/portraits64-tiny/best --data data/portraits64.zip
+--metrics fid5k_full,kid5k_disc,memorisation,diversity
 
-The numbers are also kept in metrics.json of the model folder."""
+Metrics: fid50k_full, kid50k_full, pr50k3_full (or another number, as fid5k_full), is50k, ppl2_wend,
+ppl_wfull, ppl_zend, ppl_zfull, swd, memorisation, diversity; fid5k_disc and the like look through
+the model's own discriminator and need no download.
+
+The numbers are also kept in metrics.json of the model folder. What was interrupted goes on with the
+same line; `torchrun -m train -- evaluate` shares the work."""
 
 
 def main(argv: list[str]) -> int:
@@ -25,39 +36,81 @@ def main(argv: list[str]) -> int:
         prog="python -m train evaluate",
         description=HELP,
     )
-    with tqdm(unit=" pictures", disable=None, leave=False) as bar:
+    first = world()[0] == 0
+    with tqdm(unit=" pictures", disable=None if first else True, leave=False) as bar:
 
-        def progress(done: int, total: int) -> None:
+        def progress(what: str, done: int, total: int) -> None:
+            bar.set_description(what, refresh=False)
             bar.total = total
             bar.update(done - bar.n)
 
-        records = evaluate(config, progress)
-    for record in records.values():
+        try:
+            found = evaluate(config, progress, tqdm.write)
+        except PeerLost as error:
+            print(f"train: {error}; the same line goes on", file=sys.stderr, flush=True)
+            os._exit(LOST_CODE)  # an ordinary exit would wait for those that are gone
+        except KeyboardInterrupt:
+            raise RunError("stopped; the same line goes on from here") from None
+    if first:
+        _tell(config, found)
+    return 0
+
+
+def _tell(config: EvaluateConfig, found: Measured) -> None:
+    for record in found.records.values():
         print(table(record))
     if config.save and not Path(config.model).is_dir():
         print("not kept: the model is the Hub's, not a folder here")
     elif config.save:
-        save_records(config.model, list(records.values()))
+        save(config.model, found)
         print(f"written to {Path(config.model) / METRICS_FILE}")
-    return 0
+        for name in found.files():
+            print(f"to look at: {Path(config.model) / name}")
 
 
 def table(record: Record) -> str:
-    """A measurement for people: its value and floor, and each level where there are several."""
-    head = ["", "value", *(f"{side} px" for side in record["levels"])]
-    rows = [
-        [record["metric"], record["value"], *record["levels"].values()],
-        ["floor", record["floor"], *record["floor_levels"].values()],
+    """A measurement for people: its value and floor, each level where there are several, and what
+    else it tells.
+    """
+    levels, floors = record.get("levels", {}), record.get("floor_levels", {})
+    rows = [["", "value", *(f"{side} px" for side in levels)]]
+    rows.append([record["metric"], record["value"], *levels.values()])
+    if (beside := record.get("value_at_floor_n")) is not None:
+        rows.append([f"  of {record['floor_n']}", beside])
+    if record["floor"] is not None:
+        n = record.get("floor_n")
+        rows.append([f"floor of {n}" if n else "floor", record["floor"], *floors.values()])
+    rows += [[name.replace("_", " "), record[name]] for name in _FURTHER if name in record]
+    return "\n".join([*map(_line, rows), *_classes(record), _note(record)])
+
+
+_FURTHER = (
+    *("error", "std", "distance", "distance_of_data", "ratio", "ratio_of_data"),
+    *("nearest", "coverage", "coverage_at_floor_n", "coverage_floor"),
+)
+
+
+def _classes(record: Record) -> list[str]:
+    """A line for each class."""
+    return [
+        f"  class {name}: "
+        + ", ".join(f"{key} {value:.4g}" for key, value in found.items() if value is not None)
+        for name, found in record.get("classes", {}).items()
     ]
-    note = (
-        f"on {record['n']} pictures a side of {record['data']}, seed {record['seed']}; "
-        "the floor is two halves of the real pictures, lower is better"
-    )
-    return "\n".join([_line(head), *map(_line, rows), note])
+
+
+def _note(record: Record) -> str:
+    parts = [f"on {record['n']} pictures a side" if "levels" in record else f"n {record['n']}"]
+    parts.append(f"of {record['data']}, seed {record['seed']}")
+    if "detector" in record:
+        papers = "" if record["comparable_with_papers"] else ", not comparable with papers"
+        parts.append(f"by {record['detector']}{papers}")
+    floor = "" if record["floor"] is None else "the floor is what real pictures get; "
+    return f"{', '.join(parts)}; {floor}{record['better']} is better"
 
 
 def _line(cells: Sequence[str | float]) -> str:
     first, *rest = cells
-    return f"{first:<10}" + "".join(
-        f"{cell:>10}" if isinstance(cell, str) else f"{cell:>10.2f}" for cell in rest
+    return f"{first:<28}" + "".join(
+        f"{cell:>10}" if isinstance(cell, str | None) else f"{cell:>10.4g}" for cell in rest
     )

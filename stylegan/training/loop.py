@@ -19,7 +19,7 @@ from stylegan import data
 from stylegan.chance import seed_after
 from stylegan.config import RunError, TrainConfig, UserError
 from stylegan.distributed import Group, PeerLost, joined
-from stylegan.evaluate import check_names
+from stylegan.evaluate import available, check_names
 from stylegan.model import find_device
 
 from . import augment, memory, report, run, schedule, snapshot, state, validation
@@ -108,6 +108,7 @@ class Training:
         self.push = Push()
         self.held: data.Pictures | None = None
         self.hear = Listeners((), self.say)
+        self.metrics = config.metric_names
         self.trainer = Trainer(config, device, group)
         self.at = state.Progress.beginning(config)
         self.began = self.saved = time.monotonic()
@@ -122,6 +123,7 @@ class Training:
         if config.resume_from and (fresh or not state.exists(folder)):
             begun_with = trainer.start_from(config.resume_from)
         self.group.first(lambda: run.begin(folder, config, self.pictures, fresh))
+        self.group.first(self._find_metrics)
         sizes = f"{_sizes(trainer)}; {memory.sentence(trainer)}"
         if self._load():
             self.say(f"goes on in {folder} at {self.at.nimg / 1000:.1f} kimg, {sizes}")
@@ -132,6 +134,9 @@ class Training:
         self.group.first(lambda: snapshot.first_grids(folder, trainer, self.pictures))
         self.say(f"begins in {folder}, {sizes}")
         self._save()
+
+    def _find_metrics(self) -> None:
+        self.metrics = available(self.config.metric_names, self.config.detector, self.say)
 
     def _load(self) -> bool:
         """Go on from the latest state, if there is one."""
@@ -226,7 +231,10 @@ class Training:
 
     def _snapshot(self) -> report.Line:
         """Grid, metrics and model; gives the metrics, and how D takes held-out pictures."""
-        found = snapshot.write(self.folder, self.config, self.trainer, self.pictures, self.at)
+        found = snapshot.write(
+            *(self.folder, self.config, self.trainer, self.pictures, self.at),
+            *(self.metrics, self.say),
+        )
         if self.held is not None:
             found |= validation.scores(self.trainer, self.pictures, self.held)
         self.push(snapshot.model_folder(self.folder, self.at))

@@ -66,7 +66,7 @@ def sentence(line: Line) -> str:
         "r_t -" if r_t is None else f"r_t {r_t:.3f}",
     ]
     parts += [f"side {line['Progress/side']}"] if "Progress/side" in line else []
-    parts += [f"{k.removeprefix('Metrics/')} {v:.2f}" for k, v in line.items() if "Metrics/" in k]
+    parts += [f"{k.removeprefix('Metrics/')} {v:.4g}" for k, v in line.items() if "Metrics/" in k]
     r_v = line.get("Validation/r_v")
     parts += [] if r_v is None else [f"r_v {r_v:.2f}"]
     lost = sum(v["mean"] * v["num"] for k, v in line.items() if k.startswith("Guards/nonfinite/"))

@@ -17,6 +17,7 @@ from stylegan.atomic import replacing_file
 from stylegan.checkpoint import DISCRIMINATOR, GENERATOR
 from stylegan.config import NOT_SETTINGS, TrainConfig, UserError
 from stylegan.data import Pictures
+from stylegan.metrics import SHEETS
 from stylegan.runs import (
     BEGUN_WITH,
     BEST,
@@ -34,7 +35,7 @@ from stylegan.runs import (
 )
 
 FORMAT = 1
-WRITTEN = {CONFIG, GENERATOR, DISCRIMINATOR, METRICS_FILE, SAMPLES}  # of a model
+WRITTEN = {CONFIG, GENERATOR, DISCRIMINATOR, METRICS_FILE, SAMPLES, *SHEETS}  # of a model
 PARTS = (
     *(CONFIG, PREPARED, STATS, BEST, BEGUN_WITH, PAGE, TRACKED),
     *(GRIDS, MODELS, "state-A", "state-B", "events"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from PIL import Image
 from stylegan import data, stamp
 from stylegan.atomic import replacing_file
 from stylegan.checkpoint import save_model
-from stylegan.config import TrainConfig
-from stylegan.evaluate import as_json, measure
+from stylegan.config import TrainConfig, UserError
+from stylegan.evaluate import Measured, as_json, measure
 from stylegan.model import Model
 from stylegan.recipe import Recipe
 from stylegan.runs import GRIDS, METRICS_FILE, MODELS, REALS, SAMPLES
@@ -46,16 +47,23 @@ def first_grids(folder: Path, trainer: Trainer, pictures: data.Pictures) -> None
 
 
 def write(
-    folder: Path, config: TrainConfig, trainer: Trainer, pictures: data.Pictures, at: Progress
+    folder: Path,
+    config: TrainConfig,
+    trainer: Trainer,
+    pictures: data.Pictures,
+    at: Progress,
+    names: Sequence[str],
+    say: Callable[[str], None],
 ) -> dict[str, float]:
-    """Grid, metrics and a model folder; gives the metrics for the tick's line."""
+    """Grid, these metrics and a model folder; gives the metrics for the tick's line."""
     model = model_folder(folder, at)
     grid = _png(_fakes(trainer))
     _write(folder / GRIDS / f"{model.name}.png", grid)
     extra = {SAMPLES: grid}
-    records = measure(trainer.averaged, pictures, config.metric_names, batch=EVALUATION_BATCH)
-    if records:
-        extra[METRICS_FILE] = as_json(list(records.values())).encode()
+    found = _measured(config, trainer, pictures, names, say)
+    if found.records:
+        extra[METRICS_FILE] = as_json(list(found.records.values())).encode()
+        extra |= found.files()
     notes = {
         "kimg": at.nimg / 1000,
         "hours": round(at.seconds / 3600, 3),
@@ -67,12 +75,47 @@ def write(
         "code": _program(),
     }
     save_model(model, config.network, notes, trainer.averaged, trainer.discriminator, extra)
-    values = {name: record["value"] for name, record in records.items()}
-    first = next(iter(values.values()), -at.nimg)  # without metrics the latest is the best
-    if first <= at.best:
-        at.best = first
+    if _is_best(at, found, bool(names)):
         run.point_best(folder, model)
-    return {f"Metrics/{name}": value for name, value in values.items()}
+    return {f"Metrics/{name}": record["value"] for name, record in found.records.items()}
+
+
+def _measured(
+    config: TrainConfig,
+    trainer: Trainer,
+    pictures: data.Pictures,
+    names: Sequence[str],
+    say: Callable[[str], None],
+) -> Measured:
+    """The metrics; what hinders them is said, and no reason to end the run."""
+    try:
+        return measure(
+            trainer.averaged,
+            pictures,
+            names,
+            batch=EVALUATION_BATCH,
+            discriminator=lambda: trainer.discriminator,
+            detector=config.detector,
+            say=say,
+        )
+    except (UserError, OSError) as error:
+        say(f"no metrics of this snapshot: {error}")
+        return Measured()
+
+
+def _is_best(at: Progress, found: Measured, wanted: bool) -> bool:
+    """Whether the first metric was never better; without metrics the latest is the best."""
+    first = next(iter(found.records.values()), None)
+    score = math.inf if wanted else -at.nimg
+    if first is not None:
+        score = first["value"] if first["better"] == "lower" else -first["value"]
+        if at.best_by and at.best_by != first["metric"]:
+            at.best = math.inf  # numbers of another kind
+        at.best_by = first["metric"]
+    if score > at.best:
+        return False
+    at.best = score
+    return True
 
 
 def _fakes(trainer: Trainer) -> list[np.ndarray]:

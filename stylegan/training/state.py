@@ -44,7 +44,9 @@ class Progress:
     tick_seconds: float = 0.0
     """Of that, in this tick."""
     best: float = math.inf
-    """Best value of the first metric so far."""
+    """Best value of the first metric so far, negative where higher is better."""
+    best_by: str = ""
+    """Which metric that was."""
     stats_bytes: int = 0
     """Length of stats.jsonl when this was saved."""
     retries: int = 0

@@ -1,0 +1,361 @@
+"""The metrics: what each draws and looks at, and the record it makes of that.
+
+Each function streams in all processes, and gives what the first one then computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylegan import feature_files, memorisation
+from stylegan.config import UserError
+from stylegan.data import Pictures
+from stylegan.detectors import Detector
+from stylegan.distances import (
+    blocks,
+    fid,
+    inception_score,
+    kid,
+    kid_subsets,
+    moments,
+    path_length,
+    precision_recall,
+)
+from stylegan.metric_names import Metric
+from stylegan.streams import (
+    FORMAT,
+    Comparison,
+    Streams,
+    count_originals,
+    draw,
+    generated,
+    labels_of,
+    real,
+    real_halves,
+)
+from stylegan.swd import swd_of_patches, swd_patches
+
+SWD_MOST_PICTURES = 8192
+PR_MOST_REALS = 200_000
+IS_MOST_REALS = 50_000
+PPL_PAIRS = 50_000
+DIVERSITY_SAMPLES = 500
+MEMORISATION_SAMPLES = 200
+MOST_THUMBS = 50_000
+"""Training pictures that samples are held against; more are drawn from by seed."""
+
+SHEETS = ("memorisation.png",)
+"""Pictures that metrics leave in a model folder."""
+
+Record = dict[str, Any]
+"""One measurement as JSON: metric, value, floor, n, seed, and what else the metric tells."""
+Finish = Callable[[], list[Record]]
+"""What is left to compute once everything was streamed."""
+
+
+def fid_of(streams: Streams, metric: Metric) -> Finish:
+    """Fréchet distance of all real pictures and n generated ones."""
+    detector = streams.detector(metric)
+    whole = streams.real_moments(detector)
+    a, b = streams.halves(metric.n)
+    half = streams.real_moments(detector, a)
+    floor = streams.of_reals(
+        detector,
+        ["fid floor", len(a), streams.comparison.seed],
+        lambda x: {"fid": np.array(fid(moments(blocks(x, a)), moments(blocks(x, b))))},
+    )
+    fakes = streams.fakes(detector, metric.n)
+
+    def finish() -> list[Record]:
+        at_floor = {
+            "floor": float(floor["fid"]),
+            "floor_n": len(a),
+            "value_at_floor_n": fid(half, moments(blocks(fakes[: len(a)]))),
+        }
+        value = fid(whole, moments(blocks(fakes)))
+        return [_record(metric, detector, value, metric.n, **at_floor)]
+
+    return finish
+
+
+def kid_of(streams: Streams, metric: Metric) -> Finish:
+    """Kernel distance, which has no bias: its floor is 0 and what chance makes of that."""
+    detector, seed = streams.detector(metric), streams.comparison.seed
+    reals, fakes = streams.reals(detector), streams.fakes(detector, metric.n)
+    a, b = streams.halves(metric.n)
+
+    def finish() -> list[Record]:
+        value, error = kid(reals, fakes, kid_subsets(len(reals), len(fakes), seed))
+        floor, _ = kid(reals[a], reals[b], kid_subsets(len(a), len(b), seed))
+        at_floor, _ = kid(reals[a], fakes[: len(a)], kid_subsets(len(a), len(a), seed))
+        more = {"error": error, "floor": floor, "floor_n": len(a), "value_at_floor_n": at_floor}
+        return [_record(metric, detector, value, metric.n, **more)]
+
+    return finish
+
+
+def precision_recall_of(streams: Streams, metric: Metric) -> Finish:
+    """Precision and recall, a record each; their floor is what real pictures reach."""
+    detector, device = streams.detector(metric), streams.comparison.device
+    a, b = streams.halves(metric.n, PR_MOST_REALS)
+    if min(len(a), metric.n) <= metric.k:
+        raise UserError(f"{metric.name} needs more than {2 * metric.k} real pictures")
+    fakes = streams.fakes(detector, metric.n)
+    reals = streams.reals(detector, most=PR_MOST_REALS)
+    floor = streams.of_reals(
+        detector,
+        ["pr floor", metric.k, len(a), streams.comparison.seed],
+        lambda x: {"pr": np.array(precision_recall(x[a], x[b], metric.k, device))},
+        PR_MOST_REALS,
+    )
+
+    def finish() -> list[Record]:
+        values = precision_recall(reals, fakes, metric.k, device)
+        beside = precision_recall(reals[a], fakes[: len(a)], metric.k, device)
+        return [
+            _record(metric, detector, value, metric.n, "higher", name=f"{metric.name}_{kind}")
+            | {"floor": float(least), "floor_n": len(a), "value_at_floor_n": other}
+            for kind, value, least, other in zip(
+                ("precision", "recall"), values, floor["pr"], beside, strict=True
+            )
+        ]
+
+    return finish
+
+
+def inception_score_of(streams: Streams, metric: Metric) -> Finish:
+    """Inception score; its floor is that of the real pictures."""
+    detector = streams.detector(metric)
+    fakes = streams.fakes(detector, metric.n, "probabilities")
+    most = min(metric.n, IS_MOST_REALS)
+    reals = streams.reals(detector, "probabilities", most)
+
+    def finish() -> list[Record]:
+        value, deviation = inception_score(fakes)
+        floor = {"floor": inception_score(reals)[0], "floor_n": len(reals)}
+        return [_record(metric, detector, value, metric.n, "higher", std=deviation, **floor)]
+
+    if len(streams.chosen(most)) < 10 or metric.n < 10:
+        raise UserError(f"{metric.name} needs 10 pictures on each side at least")
+    return finish
+
+
+def path_length_of(streams: Streams, metric: Metric) -> Finish:
+    """Perceptual path length: nothing of the real pictures is asked."""
+    detector, n = streams.detector(metric), streams.comparison.num or PPL_PAIRS
+    lengths = streams.paths(detector, metric, n)
+    return lambda: [_record(metric, detector, path_length(lengths), n, floor=None)]
+
+
+def swd_of(streams: Streams, metric: Metric) -> Finish:
+    """Sliced Wasserstein distance to a random half of the reals, and that of the other half."""
+    comparison = streams.comparison
+    pictures, seed = comparison.pictures, comparison.seed
+    half = count_originals(pictures) // 2
+    n = min(half, SWD_MOST_PICTURES) if comparison.num is None else comparison.num
+    if n > half:
+        raise UserError(
+            f"{n} pictures are asked for, but half of {pictures.name}, which swd compares with the "
+            f"other half, is {half}"
+        )
+    fakes = _in_the_first(comparison, generated(comparison, n), lambda x: swd_patches(x, seed))
+
+    def finish() -> list[Record]:
+        reals = swd_patches(real(pictures, real_halves(pictures, n, seed)[0]), seed)
+        found, floor = swd_of_patches(reals, fakes, seed), _swd_floor(pictures, n, seed)
+        return [
+            {
+                "metric": metric.name,
+                "value": found.pop("mean"),
+                "floor": floor["mean"],
+                "levels": found,
+                "floor_levels": {side: floor[side] for side in found},
+                "n": n,
+                "better": "lower",
+            }
+        ]
+
+    return finish
+
+
+@lru_cache(maxsize=4)  # a training run asks again at every snapshot
+def _swd_floor(pictures: Pictures, n: int, seed: int) -> dict[str, float]:
+    """The distance between two halves of the reals: what chance alone makes of equal sets."""
+    a, b = (swd_patches(real(pictures, x), seed) for x in real_halves(pictures, n, seed))
+    return swd_of_patches(a, b, seed)
+
+
+def memorisation_of(streams: Streams, metric: Metric) -> Finish:
+    """Share of samples that are copies of training pictures, with a picture of the likeliest.
+
+    Its floor is that of training pictures against each other: how many have a twin.
+    """
+    comparison = streams.comparison
+    pictures, n = comparison.pictures, comparison.num or MEMORISATION_SAMPLES
+    if count_originals(pictures) < 4:
+        raise UserError(f"memorisation needs 4 real pictures at least, not {len(pictures)}")
+    samples = _in_the_first(comparison, generated(comparison, n), _thumbs)
+
+    def finish() -> list[Record]:
+        order = real_halves(pictures, count_originals(pictures), comparison.seed)[0]
+        rows = np.sort(order[:MOST_THUMBS] % count_originals(pictures))
+        originals = _thumbs(real(pictures, rows))
+        found = memorisation.match(samples, originals)
+        twins = _twins(comparison, order[:n] % count_originals(pictures), rows, originals)
+        return [
+            {
+                "metric": metric.name,
+                "value": found.copies,
+                "floor": twins.copies,
+                "floor_n": len(twins.index),
+                "n": n,
+                "among": len(rows),
+                "distance": float(found.distance.mean()),
+                "distance_of_data": float(twins.distance.mean()),
+                "ratio": float(np.median(found.ratio)),
+                "ratio_of_data": float(np.median(twins.ratio)),
+                "better": "lower",
+                "picture": _pairs(comparison, found, rows),
+            }
+        ]
+
+    return finish
+
+
+def _twins(
+    comparison: Comparison, chosen: np.ndarray, rows: np.ndarray, originals: Tensor
+) -> memorisation.Match:
+    """Some training pictures against all others; the same for every generator."""
+    pictures = comparison.pictures
+    key = [FORMAT, "twins", pictures.fingerprint, len(chosen), comparison.seed]
+    if found := feature_files.recall(key):
+        return memorisation.Match(**found)
+    places = np.flatnonzero(np.isin(rows, chosen))
+    twins = memorisation.match(originals[places], originals, places)
+    feature_files.keep(key, vars(twins))
+    return twins
+
+
+def _pairs(comparison: Comparison, found: memorisation.Match, rows: np.ndarray) -> np.ndarray:
+    """The samples most like training pictures beside these, the likeliest first."""
+    order = found.ratio.argsort(kind="stable")[: memorisation.SHOWN]
+    samples = torch.cat([draw(comparison, range(i, i + 1)) for i in order.tolist()])
+    originals = comparison.pictures.images(rows[found.index[order]])
+    words = [
+        f"distance {found.distance[i]:.0f}, {found.ratio[i]:.2f} of the next ones'" for i in order
+    ]
+    both = (x.permute(0, 2, 3, 1).numpy() for x in (samples, originals))
+    return memorisation.draw_pairs(*both, words)
+
+
+def diversity_of(streams: Streams, metric: Metric) -> Finish:
+    """Mean distance of two samples by that of two real pictures; 0 where all are the same one."""
+    comparison = streams.comparison
+    pictures = comparison.pictures
+    n = min(comparison.num or DIVERSITY_SAMPLES, count_originals(pictures))
+    if n < 3:
+        raise UserError(f"diversity needs 3 real pictures at least, not {n}")
+    samples = _in_the_first(comparison, generated(comparison, n), _thumbs)
+
+    def finish() -> list[Record]:
+        rows = real_halves(pictures, n, comparison.seed)[0]
+        reals = _thumbs(real(pictures, rows))
+        found = memorisation.spread(samples, reals)
+        half = n // 2
+        more = {}
+        if half > 2:  # the second half of the reals in place of samples
+            halves = memorisation.spread(reals[half : 2 * half], reals[:half])
+            more = {"floor": halves.pairs, "floor_n": half, "coverage_floor": halves.coverage}
+        return [
+            {
+                "metric": metric.name,
+                "value": found.pairs,
+                "floor": None,
+                "n": n,
+                "nearest": found.nearest,
+                "coverage": found.coverage,
+                "coverage_at_floor_n": memorisation.spread(samples[:half], reals[:half]).coverage
+                if more
+                else None,
+                **more,
+                **_by_class(comparison, samples, reals, rows, found.covered),
+                "better": "higher",
+            }
+        ]
+
+    return finish
+
+
+def _by_class(
+    comparison: Comparison, samples: Tensor, reals: Tensor, rows: np.ndarray, covered: np.ndarray
+) -> Record:
+    """For a model with classes: of each class, coverage and diversity within it."""
+    if not comparison.generator.config.c_dim:
+        return {}
+    theirs = comparison.pictures.labels(rows)
+    if not (theirs.sum(1) == 1).all() or not ((theirs == 0) | (theirs == 1)).all():
+        return {}  # labels that are no classes
+    ours, theirs = labels_of(comparison, len(samples)).argmax(1), theirs.argmax(1)
+    classes = {}
+    for c in theirs.unique().tolist():
+        mine, their = samples[ours == c], reals[theirs == c]
+        of_class = {"coverage": float(covered[(theirs == c).numpy()].mean()), "n": len(mine)}
+        if len(mine) > 1 and len(their) > 1:
+            of_class["diversity"] = memorisation.mean_distance_ratio(mine, their)
+        classes[str(c)] = of_class
+    return {"classes": classes}
+
+
+FAMILIES: dict[str, Callable[[Streams, Metric], Finish]] = {
+    "fid": fid_of,
+    "kid": kid_of,
+    "pr": precision_recall_of,
+    "is": inception_score_of,
+    "ppl": path_length_of,
+    "swd": swd_of,
+    "memorisation": memorisation_of,
+    "diversity": diversity_of,
+}
+
+
+def _record(
+    metric: Metric,
+    detector: Detector,
+    value: float,
+    n: int,
+    better: str = "lower",
+    name: str | None = None,
+    **more: Any,
+) -> Record:
+    return {
+        "metric": name or metric.name,
+        "value": value,
+        **more,
+        "n": n,
+        "better": better,
+        "detector": detector.name,
+        "detector_hash": detector.hash,
+        "comparable_with_papers": detector.published,
+    }
+
+
+def _in_the_first(
+    comparison: Comparison, stream: Iterable[Tensor], act: Callable[[Iterable[Tensor]], Any]
+) -> Any:
+    """What the first process makes of a stream that all of them make."""
+    if comparison.group.is_first:
+        return act(stream)
+    for _ in stream:
+        pass
+    return None
+
+
+def _thumbs(stream: Iterable[Tensor]) -> Tensor:
+    """Of a stream of pictures uint8 [N, C, R, R]: uint8 [N, 3, s, s]."""
+    return torch.cat([memorisation.thumbs(images) for images in stream])
