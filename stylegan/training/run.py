@@ -21,14 +21,16 @@ from stylegan.evaluate import METRICS_FILE
 
 FORMAT = 1
 CONFIG, STATS, LOCK, BEST = "config.json", "stats.jsonl", "lock", "best"
+ALERTS = "alerts.jsonl"
 SAMPLES = "samples.png"
 PREPARED = "prepare.json"  # how the pictures were made, as the data set says
 BEGUN_WITH = "resume-from.txt"  # what was taken from the model that the run began with
 WRITTEN = {CONFIG, GENERATOR, DISCRIMINATOR, METRICS_FILE, SAMPLES}  # of a model
 PARTS = (
-    *(CONFIG, PREPARED, STATS, BEST, BEGUN_WITH),
+    *(CONFIG, PREPARED, STATS, ALERTS, BEST, BEGUN_WITH),
     *("grids", "models", "state-A", "state-B", "events"),
 )
+LOOK_SEC = 1.0  # who looks whether a run is trained may hold its lock for a moment
 
 
 @contextmanager
@@ -37,7 +39,7 @@ def locked(run: Path, name: str = LOCK) -> Iterator[None]:
     run.mkdir(parents=True, exist_ok=True)
     lock = FileLock(run / name)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOOK_SEC, poll_interval=LOOK_SEC / 20)
     except Timeout:
         raise UserError(f"{run} is being trained by another process") from None
     try:
@@ -93,20 +95,34 @@ def set_aside(run: Path) -> None:
         part.rename(old / part.name)
 
 
-def cut_stats(run: Path, size: int) -> None:
+def cut(run: Path, name: str, size: int) -> None:
     """Take back lines written after the state that training goes on from."""
-    path = run / STATS
+    path = run / name
     if path.exists() and path.stat().st_size > size:
         os.truncate(path, size)
 
 
-def append_stats(run: Path, line: dict[str, Any]) -> int:
-    """Add one line of JSON; the file's new length."""
-    with (run / STATS).open("a", encoding="utf-8") as file:
+def append(run: Path, name: str, line: dict[str, Any]) -> int:
+    """Add one line of JSON to a file; its new length."""
+    with (run / name).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, allow_nan=False) + "\n")
         file.flush()
         os.fsync(file.fileno())
         return file.tell()
+
+
+def lines(run: Path, name: str) -> list[dict[str, Any]]:
+    """All that was added to a file; what is no line of JSON is left out."""
+    path = run / name
+    rows = path.read_bytes().splitlines() if path.exists() else []
+    return [line for line in map(_parsed, rows) if isinstance(line, dict)]
+
+
+def _parsed(row: bytes) -> Any:
+    try:
+        return json.loads(row)
+    except (ValueError, RecursionError):
+        return None
 
 
 def note_beginning(run: Path, report: str) -> None:

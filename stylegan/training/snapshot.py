@@ -6,7 +6,7 @@ import dataclasses
 import io
 import platform
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +22,13 @@ from stylegan.model import Model
 from stylegan.recipe import Recipe
 from stylegan.version import VERSION, code_commit
 
-from . import run
+from . import alerts, run
 from .state import Progress
 from .step import Trainer
 
 GRID_PICTURES = 64
 EVALUATION_BATCH = 32
+DIVERSITY_PX = 16
 
 
 def model_folder(folder: Path, at: Progress) -> Path:
@@ -37,9 +38,7 @@ def model_folder(folder: Path, at: Progress) -> Path:
 
 def first_grids(folder: Path, trainer: Trainer, pictures: data.Pictures) -> None:
     """What is to be learned, and where it starts."""
-    count = min(GRID_PICTURES, len(pictures))
-    places = data.order(trainer.config.seed, len(pictures), 0, count)
-    reals = pictures.images(places.tolist()).permute(0, 2, 3, 1).numpy()
+    reals, _ = _reals(trainer, pictures)
     _write(folder / "grids" / "reals.png", _png(reals))
     _write(folder / "grids" / "000000.png", _png(_fakes(trainer)))
 
@@ -47,9 +46,10 @@ def first_grids(folder: Path, trainer: Trainer, pictures: data.Pictures) -> None
 def write(
     folder: Path, config: TrainConfig, trainer: Trainer, pictures: data.Pictures, at: Progress
 ) -> dict[str, float]:
-    """Grid, metrics and a model folder; gives the metrics for the tick's line."""
+    """Grid, metrics and a model folder; gives the numbers for the tick's line."""
     model = model_folder(folder, at)
-    grid = _png(_fakes(trainer))
+    fakes = _fakes(trainer)
+    grid = _png(fakes)
     _write(folder / "grids" / f"{model.name}.png", grid)
     extra = {run.SAMPLES: grid}
     records = measure(trainer.averaged, pictures, config.metric_names, batch=EVALUATION_BATCH)
@@ -71,13 +71,53 @@ def write(
     if first <= at.best:
         at.best = first
         run.point_best(folder, model)
-    return {f"Metrics/{name}": value for name, value in values.items()}
+    told = {f"Metrics/{name}": value for name, value in values.items()}
+    return {alerts.DIVERSITY: _diversity(fakes, trainer, pictures), **told}
+
+
+def _diversity(fakes: Sequence[np.ndarray], trainer: Trainer, pictures: data.Pictures) -> float:
+    """How much the pictures of a grid differ from each other, real ones being 1."""
+    reals, classes = _reals(trainer, pictures)
+    spread = _spread(reals, classes)
+    return _spread(fakes, _classes(trainer, len(fakes))) / spread if spread else 1.0
+
+
+def _spread(pictures: Sequence[np.ndarray], classes: Sequence[int]) -> float:
+    """Mean distance of two pictures uint8 [R, R, C] of one class, as the root of the mean square
+    of their differences; of any two, where no class has several.
+
+    They are made small first: it is what they show that counts, not their noise.
+    """
+    whole = np.stack(pictures).astype(np.float32)  # [N, R, R, C]
+    n, side, _, channels = whole.shape
+    small = min(side, DIVERSITY_PX)
+    blocks = whole.reshape(n, small, side // small, small, side // small, channels)
+    flat = torch.from_numpy(blocks.mean((2, 4)).reshape(n, -1))
+    distances = torch.cdist(flat, flat).numpy() / flat.shape[1] ** 0.5
+    pairs = np.triu(np.ones((n, n), bool), 1)
+    alike = pairs & (np.asarray(classes)[:, None] == np.asarray(classes)[None])
+    return float(distances[alike if alike.any() else pairs].mean())
+
+
+def _classes(trainer: Trainer, count: int) -> list[int]:
+    """Of the pictures that are drawn: all in turn."""
+    return [i % (trainer.config.network.c_dim or 1) for i in range(count)]
+
+
+@lru_cache(maxsize=1)
+def _reals(trainer: Trainer, pictures: data.Pictures) -> tuple[np.ndarray, list[int]]:
+    """Real pictures uint8 [N, R, R, C], and their classes; the same ones at all times."""
+    count = min(GRID_PICTURES, len(pictures))
+    places = data.order(trainer.config.seed, len(pictures), 0, count).tolist()
+    labels = pictures.labels(places)
+    used = trainer.config.network.c_dim and labels.shape[1]
+    classes = labels.argmax(1).tolist() if used else [0] * count
+    return pictures.images(places).permute(0, 2, 3, 1).numpy(), classes
 
 
 def _fakes(trainer: Trainer) -> list[np.ndarray]:
     """Seeds 0, 1, ... of the averaged generator at psi 1, classes in turn."""
-    classes = trainer.config.network.c_dim or 1
-    recipes = [Recipe(seed=i, c=i % classes) for i in range(GRID_PICTURES)]
+    recipes = [Recipe(seed=i, c=c) for i, c in enumerate(_classes(trainer, GRID_PICTURES))]
     return list(Model("run", "0" * 10, trainer.averaged).draw(recipes))
 
 

@@ -47,6 +47,8 @@ class Progress:
     """Best value of the first metric so far."""
     stats_bytes: int = 0
     """Length of stats.jsonl when this was saved."""
+    alerts_bytes: int = 0
+    """That of alerts.jsonl."""
     retries: int = 0
     """How often the run went back to a saved state; part of every draw."""
 
