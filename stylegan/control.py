@@ -110,7 +110,7 @@ def _write(run: Path, asked: Requests) -> None:
 
 
 class Ear:
-    """Listens to control.json: reads it when it changes, and says once what it cannot make of it."""
+    """Listens to control.json: reads it when it changes; what it cannot make of it is said once."""
 
     def __init__(self, run: Path, say: Callable[[str], None]) -> None:
         self.run, self.say = run, say

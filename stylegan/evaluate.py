@@ -24,8 +24,8 @@ from stylegan.model import find_device
 from stylegan.networks.generator import Generator
 from stylegan.networks.mapping import broadcast
 from stylegan.networks.ops import to_uint8
+from stylegan.runs import METRICS_FILE
 
-METRICS_FILE = "metrics.json"
 SWD_MOST_PICTURES = 8192
 
 Progress = Callable[[int, int], None]

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from stylegan import control, data
+from stylegan import control, data, runs
 from stylegan.chance import seed_after
 from stylegan.config import RunError, TrainConfig, UserError
 from stylegan.distributed import Group, PeerLost, joined
@@ -154,7 +154,9 @@ class Training:
         """Forget what was written after the state that training goes on from."""
         run.cut(self.folder, run.STATS, self.at.stats_bytes)
         run.cut(self.folder, run.ALERTS, self.at.alerts_bytes)
-        self.history = run.lines(self.folder, run.STATS)
+        before = runs.Stats(self.folder / run.STATS)
+        before.read()
+        self.history = before.lines
 
     def _steps(self, stop: Stop) -> Outcome:
         config, at, trainer, group = self.config, self.at, self.trainer, self.group
@@ -236,7 +238,7 @@ class Training:
 
     def _alert(self) -> None:
         """Note and say which alerts begin and end with the last tick."""
-        standing = alerts.standing(run.lines(self.folder, run.ALERTS))
+        standing = alerts.standing(runs.read_events(self.folder))
         begun, ended = alerts.changes(self.history, self.config, standing)
         moment = {k: self.history[-1][f"Progress/{k}"] for k in ("tick", "nimg", "kimg")}
         events = [{"state": alerts.BEGINS, **alert.event()} for alert in begun]

@@ -17,18 +17,26 @@ from stylegan.atomic import replacing_file
 from stylegan.checkpoint import DISCRIMINATOR, GENERATOR
 from stylegan.config import NOT_SETTINGS, TrainConfig, UserError
 from stylegan.data import Pictures
-from stylegan.evaluate import METRICS_FILE
+from stylegan.runs import (
+    ALERTS,
+    BEGUN_WITH,
+    BEST,
+    CONFIG,
+    GRIDS,
+    LOCK,
+    METRICS_FILE,
+    MODELS,
+    PREPARED,
+    SAMPLES,
+    STATS,
+    flat,
+)
 
 FORMAT = 1
-CONFIG, STATS, LOCK, BEST = "config.json", "stats.jsonl", "lock", "best"
-ALERTS = "alerts.jsonl"
-SAMPLES = "samples.png"
-PREPARED = "prepare.json"  # how the pictures were made, as the data set says
-BEGUN_WITH = "resume-from.txt"  # what was taken from the model that the run began with
 WRITTEN = {CONFIG, GENERATOR, DISCRIMINATOR, METRICS_FILE, SAMPLES}  # of a model
 PARTS = (
     *(CONFIG, PREPARED, STATS, ALERTS, BEST, BEGUN_WITH),
-    *("grids", "models", "state-A", "state-B", "events"),
+    *(GRIDS, MODELS, "state-A", "state-B", "events"),
 )
 LOOK_SEC = 1.0  # who looks whether a run is trained may hold its lock for a moment
 
@@ -111,20 +119,6 @@ def append(run: Path, name: str, line: dict[str, Any]) -> int:
         return file.tell()
 
 
-def lines(run: Path, name: str) -> list[dict[str, Any]]:
-    """All that was added to a file; what is no line of JSON is left out."""
-    path = run / name
-    rows = path.read_bytes().splitlines() if path.exists() else []
-    return [line for line in map(_parsed, rows) if isinstance(line, dict)]
-
-
-def _parsed(row: bytes) -> Any:
-    try:
-        return json.loads(row)
-    except (ValueError, RecursionError):
-        return None
-
-
 def note_beginning(run: Path, report: str) -> None:
     """Keep what was taken from the model that the run began with."""
     with replacing_file(run / BEGUN_WITH) as beside:
@@ -145,7 +139,7 @@ def point_best(run: Path, model: Path) -> None:
 def prune(run: Path, keep: int, needed: Collection[Path]) -> None:
     """Remove models but the latest `keep`, the best, those needed, and those with more in them
     than a run writes."""
-    models = sorted(path for path in (run / "models").iterdir() if path.name.isdigit())
+    models = sorted(path for path in (run / MODELS).iterdir() if path.name.isdigit())
     stay = {path.resolve() for path in (run / BEST, *models[-keep:], *needed)}
     for model in models:
         if model.resolve() not in stay and {path.name for path in model.iterdir()} <= WRITTEN:
@@ -167,8 +161,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    defaults = _flat(dataclasses.asdict(TrainConfig()))  # for settings that came later
-    old, new = {**defaults, **_flat(before["settings"])}, _flat(now["settings"])
+    defaults = flat(dataclasses.asdict(TrainConfig()))  # for settings that came later
+    old, new = {**defaults, **flat(before["settings"])}, flat(now["settings"])
     out = [
         f"{name} was {old.get(name)!r}, now {new.get(name)!r}"
         for name in sorted(set(old) | set(new))
@@ -177,13 +171,3 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     if before["data"].get("fingerprint") != now["data"]["fingerprint"]:
         out.append(f"the pictures of {before['data'].get('name')} have changed")
     return out
-
-
-def _flat(settings: dict[str, Any]) -> dict[str, Any]:
-    flat = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            flat.update({f"{name}.{key}": v for key, v in value.items()})
-        else:
-            flat[name] = value
-    return flat

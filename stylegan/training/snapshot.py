@@ -17,9 +17,10 @@ from stylegan import data, stamp
 from stylegan.atomic import replacing_file
 from stylegan.checkpoint import save_model
 from stylegan.config import TrainConfig
-from stylegan.evaluate import METRICS_FILE, as_json, measure
+from stylegan.evaluate import as_json, measure
 from stylegan.model import Model
 from stylegan.recipe import Recipe
+from stylegan.runs import GRIDS, METRICS_FILE, MODELS, REALS, SAMPLES
 from stylegan.version import VERSION, code_commit
 
 from . import alerts, run
@@ -33,14 +34,14 @@ DIVERSITY_PX = 16
 
 def model_folder(folder: Path, at: Progress) -> Path:
     """Where the model of this moment lies."""
-    return folder / "models" / f"{at.nimg // 1000:06d}"
+    return folder / MODELS / f"{at.nimg // 1000:06d}"
 
 
 def first_grids(folder: Path, trainer: Trainer, pictures: data.Pictures) -> None:
     """What is to be learned, and where it starts."""
-    reals, _ = _reals(trainer, pictures)
-    _write(folder / "grids" / "reals.png", _png(reals))
-    _write(folder / "grids" / "000000.png", _png(_fakes(trainer)))
+    reals = _reals(pictures, trainer.config.seed)
+    _write(folder / GRIDS / REALS, _png(reals))
+    _write(folder / GRIDS / "000000.png", _png(_fakes(trainer)))
 
 
 def write(
@@ -50,8 +51,8 @@ def write(
     model = model_folder(folder, at)
     fakes = _fakes(trainer)
     grid = _png(fakes)
-    _write(folder / "grids" / f"{model.name}.png", grid)
-    extra = {run.SAMPLES: grid}
+    _write(folder / GRIDS / f"{model.name}.png", grid)
+    extra = {SAMPLES: grid}
     records = measure(trainer.averaged, pictures, config.metric_names, batch=EVALUATION_BATCH)
     if records:
         extra[METRICS_FILE] = as_json(list(records.values())).encode()
@@ -77,8 +78,11 @@ def write(
 
 def _diversity(fakes: Sequence[np.ndarray], trainer: Trainer, pictures: data.Pictures) -> float:
     """How much the pictures of a grid differ from each other, real ones being 1."""
-    reals, classes = _reals(trainer, pictures)
-    spread = _spread(reals, classes)
+    config = trainer.config
+    reals = _reals(pictures, config.seed)
+    labels = pictures.labels(_places(pictures, config.seed))
+    uses = config.network.c_dim and config.network.c_dim == labels.shape[1]
+    spread = _spread(reals, labels.argmax(1).tolist() if uses else [0] * len(reals))
     return _spread(fakes, _classes(trainer, len(fakes))) / spread if spread else 1.0
 
 
@@ -104,15 +108,16 @@ def _classes(trainer: Trainer, count: int) -> list[int]:
     return [i % (trainer.config.network.c_dim or 1) for i in range(count)]
 
 
-@lru_cache(maxsize=1)
-def _reals(trainer: Trainer, pictures: data.Pictures) -> tuple[np.ndarray, list[int]]:
-    """Real pictures uint8 [N, R, R, C], and their classes; the same ones at all times."""
+def _places(pictures: data.Pictures, seed: int) -> list[int]:
+    """Of the real pictures that a run shows; the same ones at all times."""
     count = min(GRID_PICTURES, len(pictures))
-    places = data.order(trainer.config.seed, len(pictures), 0, count).tolist()
-    labels = pictures.labels(places)
-    used = trainer.config.network.c_dim and labels.shape[1]
-    classes = labels.argmax(1).tolist() if used else [0] * count
-    return pictures.images(places).permute(0, 2, 3, 1).numpy(), classes
+    return data.order(seed, len(pictures), 0, count).tolist()
+
+
+@lru_cache(maxsize=1)
+def _reals(pictures: data.Pictures, seed: int) -> np.ndarray:
+    """uint8 [N, R, R, C]"""
+    return pictures.images(_places(pictures, seed)).permute(0, 2, 3, 1).numpy()
 
 
 def _fakes(trainer: Trainer) -> list[np.ndarray]:
