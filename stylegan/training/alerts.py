@@ -20,7 +20,9 @@ LEAKING_P = 0.8  # from here on augmentations leak into what is drawn (arXiv 200
 R_T_MARGIN = 0.05  # ADA at rest stays this near: within 0.04 in 20 ticks of portraits-64
 SURE_R_T = 0.95  # where no p answers it: 39 of 40 training pictures are known as such
 
-COLLAPSED = 0.25  # pictures differ this much as real ones do; sound runs stay above 0.7
+COLLAPSED = (
+    0.2  # pictures differ this much as real ones do; sound runs stay above 0.27, see the tests
+)
 FALLEN = 0.5  # of the most that an earlier snapshot had
 COLLAPSED_SNAPSHOTS = 2
 NEVER_SNAPSHOTS = 10  # that may pass before pictures differ: young runs draw one blur for a while
