@@ -14,14 +14,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from stylegan.atomic import replacing_file
 from stylegan.config import UserError
 
 CONTROL, LOCK = "control.json", "control.lock"
 MOST_BYTES = 4096
-PATIENCE_SEC = 5.0  # for the other side, which needs a millisecond
+PATIENCE_SEC = 2.0  # for the other side, which needs a millisecond
+POLL_SEC = 0.005
 
 
 @dataclass(frozen=True)
@@ -67,26 +68,38 @@ def read(run: Path) -> Requests:
 
 def ask(run: Path, **changes: bool) -> Requests:
     """Add requests, or withdraw them; what is asked for then. Nonsense in the file is replaced."""
-    with FileLock(run / LOCK, timeout=PATIENCE_SEC):
-        try:
-            asked = read(run)
-        except ControlError:
-            asked = Requests()
-        asked = replace(asked, **changes)
-        _write(run, asked)
+    try:
+        with _alone(run):
+            asked = replace(_read_or_nothing(run), **changes)
+            _write(run, asked)
+    except Timeout:
+        raise ControlError(f"{CONTROL} is being written by somebody else; ask again") from None
+    except OSError as error:
+        raise ControlError(f"{CONTROL} cannot be written: {error.strerror or error}") from None
     return asked
 
 
 def take(run: Path, name: str) -> bool:
     """Take a request out of the file, so that it is done once; whether it was still there."""
-    with FileLock(run / LOCK, timeout=PATIENCE_SEC):
-        try:
-            asked = read(run)
-        except ControlError:
-            return False
-        if there := getattr(asked, name):
-            _write(run, replace(asked, **{name: False}))
+    try:
+        with _alone(run):
+            asked = _read_or_nothing(run)
+            if there := getattr(asked, name):
+                _write(run, replace(asked, **{name: False}))
+    except OSError:  # and Timeout, which is one: it stays asked for
+        return False
     return there
+
+
+def _alone(run: Path) -> FileLock:
+    return FileLock(run / LOCK, timeout=PATIENCE_SEC, poll_interval=POLL_SEC)
+
+
+def _read_or_nothing(run: Path) -> Requests:
+    try:
+        return read(run)
+    except ControlError:
+        return Requests()
 
 
 def clear(run: Path) -> bool:
