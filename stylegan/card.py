@@ -189,10 +189,13 @@ def _data(facts: Facts) -> list[str]:
     if "pictures" in data:
         rows.append(("Pictures", f"{data['pictures']}, of {data['name']}"))
         rows.append(("Fingerprint", f"`{data['fingerprint']}`"))
-    return ["## The pictures it learned from\n", *_table([*rows, *_prepared(facts.prepared or {})])]
+    return [
+        "## The pictures it learned from\n",
+        *_table([*rows, *prepared_rows(facts.prepared or {})]),
+    ]
 
 
-def _prepared(note: Mapping[str, Any]) -> list[tuple[str, str]]:
+def prepared_rows(note: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What prepare did, as far as its note can be read; files that it left out stay unnamed."""
     settings, skipped, classes = (note.get(key) for key in ("settings", "skipped", "classes"))
     rows = []

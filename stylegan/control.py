@@ -70,7 +70,7 @@ def ask(run: Path, **changes: bool) -> Requests:
     """Add requests, or withdraw them; what is asked for then. Nonsense in the file is replaced."""
     try:
         with _alone(run):
-            asked = replace(_read_or_nothing(run), **changes)
+            asked = replace(read_or_nothing(run), **changes)
             _write(run, asked)
     except Timeout:
         raise ControlError(f"{CONTROL} is being written by somebody else; ask again") from None
@@ -83,7 +83,7 @@ def take(run: Path, name: str) -> bool:
     """Take a request out of the file, so that it is done once; whether it was still there."""
     try:
         with _alone(run):
-            asked = _read_or_nothing(run)
+            asked = read_or_nothing(run)
             if there := getattr(asked, name):
                 _write(run, replace(asked, **{name: False}))
     except OSError:  # and Timeout, which is one: it stays asked for
@@ -95,7 +95,8 @@ def _alone(run: Path) -> FileLock:
     return FileLock(run / LOCK, timeout=PATIENCE_SEC, poll_interval=POLL_SEC)
 
 
-def _read_or_nothing(run: Path) -> Requests:
+def read_or_nothing(run: Path) -> Requests:
+    """What is asked for; nothing where that cannot be understood."""
     try:
         return read(run)
     except ControlError:

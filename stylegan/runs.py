@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,21 @@ class Series:
     def last(self) -> float:
         """The newest value; nan if there is none."""
         return self.mean[-1] if self.mean else math.nan
+
+    @property
+    def points(self) -> list[Point]:
+        """All values that are finite."""
+        rows = zip(self.mean, self.kimg, self.hours, strict=True)
+        return [Point(*row) for row in rows if not math.isnan(row[0])]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of a curve, and when it was reached."""
+
+    value: float
+    kimg: float
+    hours: float
 
 
 @dataclass(frozen=True)
@@ -248,6 +263,21 @@ def read_events(folder: Path) -> list[Line]:
 def is_run(folder: Path) -> bool:
     """Whether a run has been begun there."""
     return bool(_mapping(_json(folder / CONFIG).get("settings"))) or (folder / STATS).is_file()
+
+
+def labels_of(runs: Sequence[Run]) -> list[str]:
+    """Names that tell the runs apart."""
+    return labels_of_folders([run.folder for run in runs])
+
+
+def labels_of_folders(folders: Sequence[Path]) -> list[str]:
+    """Names that tell the folders apart: their own, with as much before them as that takes."""
+    paths = [folder.resolve().parts for folder in folders]
+    for length in range(1, max(map(len, paths), default=0)):
+        names = ["/".join(parts[-length:]) for parts in paths]
+        if len(set(names)) == len(names):
+            return names
+    return ["/".join(parts).replace("//", "/") for parts in paths]
 
 
 def flat(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,11 +16,12 @@ ROOT = Path(__file__).parents[1]
 ROWS = """
 config presets atomic chance containers distributed extras version fetch parallel video
 networks descent
-pictures sources labels data measures duplicates faces enlarge squares journal runs control doctor
-findings_page prepare collect tensors direction_files checkpoint latents query latent_files recipe
-walk mix shelf links stamp attachment features
+pictures sources labels data measures duplicates faces enlarge squares journal runs control curves
+doctor findings_page prepare collect tensors direction_files checkpoint latents query latent_files
+recipe walk mix shelf links stamp attachment features
 model sheet distances evaluate attributes judges directions finding coordinates projector nearest
-card space release repository publish importers exporters
+card comparison offline run_page comparison_page glance space release repository publish
+importers exporters
 """
 ALL = ROWS.split()
 DRAWING = [name for name in ALL if name != "importers"]

@@ -7,7 +7,7 @@ import pytest
 from training_data import tiny, write_pictures
 
 from stylegan.config import UserError
-from stylegan.runs import Stats, flat, is_run, read_run
+from stylegan.runs import Stats, flat, is_run, labels_of, read_run
 from stylegan.training.loop import fit
 
 
@@ -167,6 +167,17 @@ def test_folders_that_are_no_run_say_what_they_are(folder, place, reason):
 
 def test_is_run(folder):
     assert is_run(folder) and not is_run(folder.parent)
+
+
+def test_names_that_tell_runs_apart(tmp_path):
+    folders = [tmp_path / name for name in ("a/x", "b/x", "b/y")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "stats.jsonl").write_text(tick(1.0))
+    runs = [read_run(folder) for folder in folders]
+    assert labels_of(runs[1:]) == ["x", "y"]
+    assert labels_of(runs) == ["a/x", "b/x", "b/y"]
+    assert labels_of(runs[:1]) == ["x"] and labels_of([]) == []
 
 
 def test_settings_by_path():
