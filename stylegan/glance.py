@@ -18,13 +18,9 @@ from stylegan import control
 from stylegan.comparison import shown
 from stylegan.config import UserError
 from stylegan.curves import COLOURS, Panel, panels
+from stylegan.extras import system
 from stylegan.run_page import BUDGETS, thinned, usual_settings
 from stylegan.runs import LOCK, STATS, Run, Series, Stats, flat, is_run, read_events, read_run
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 MOST_POINTS = 400  # of a curve; of a longer one every so manyth, as the mean of its neighbours
 MOST_FRAMES = 240  # of a time-lapse
@@ -97,9 +93,9 @@ def _changed(folder: Path) -> float:
 
 def is_training(folder: Path) -> bool:
     """Whether a process holds the run's lock; looking keeps nobody out for long."""
-    path = folder / LOCK
+    path, fcntl = folder / LOCK, system("fcntl")
     try:
-        if fcntl is None:
+        if fcntl is None:  # Windows
             FileLock(path).acquire(timeout=0).lock.release()
             return False
         with path.open("rb") as file:

@@ -26,8 +26,9 @@
     return h < 48 ? `${h.toFixed(1)} h` : `${(h / 24).toFixed(1)} days`;
   }
 
-  // Where it stands: {state, asked, numbers: [[name, value]], at, tick_sec, left_sec, late_sec, now}
+  // Where it stands: {name, state, asked, numbers: [[name, value]], at, tick_sec, left_sec, late_sec, now}
   function status(element, props, watch) {
+    const heading = element.querySelector("h1");
     const line = element.querySelector(".sg-state");
     const since = element.querySelector(".sg-since");
     const list = element.querySelector("dl");
@@ -51,6 +52,9 @@
     watched(props, watch, (value) => {
       if (!value.state) return;
       ahead = Date.now() - value.now * 1000;
+      const kimg = (value.numbers || []).find(([name]) => name === "kimg");
+      heading.textContent = value.name;
+      document.title = kimg ? `${value.name}, ${kimg[1]} kimg` : value.name;
       const [name, words] = STATES[value.state];
       const asked = value.asked.map((x) => (x === "stop" ? "to stop after this tick" : "for a snapshot"));
       line.dataset.state = value.state;
@@ -162,7 +166,7 @@
       button.textContent = "Pause";
       playing = setInterval(() => {
         if (!element.isConnected || Number(range.value) >= frames().length - 1) return pause();
-        if (image.src.endsWith(wanted) || image.getAttribute("src") === wanted) go(Number(range.value) + 1);
+        if (image.getAttribute("src") === wanted) go(Number(range.value) + 1); // else it is loading
       }, FRAME_MS);
     };
     range.oninput = () => {
@@ -214,7 +218,7 @@
   function rounds(low, high, count) {
     const rough = (high - low) / count;
     const power = 10 ** Math.floor(Math.log10(rough));
-    const step = [1, 2, 5, 10].map((x) => x * power).find((x) => x >= rough);
+    const step = [1, 2, 5, 10].map((x) => x * power).find((x) => x >= rough * 0.75);
     const found = [];
     for (let i = Math.ceil(low / step); i * step <= high + step * 1e-6; i++) found.push(i * step);
     return found;
@@ -347,7 +351,7 @@
         const label = make("span");
         const dash = make("i");
         dash.style.background = line.colour;
-        label.append(dash, make("span", panel.lines.length > 1 ? line.label : ""), make("output"));
+        label.append(dash, make("span", line.label === panel.title ? "" : line.label), make("output"));
         head.append(label);
       }
       const svg = document.createElementNS(NS, "svg");

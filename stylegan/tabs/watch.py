@@ -24,9 +24,9 @@ from stylegan.tabs.tab import Updates
 
 LOOK_SEC = 2.0  # from one look at the folder to the next
 FILES = ("page", "watch")
-HEADING = "<header class='sg-heading'><h1>Watching a run</h1></header>"
 STATUS = (
-    '<div class="sg-run"><p class="sg-state" role="status"><b></b> <span></span></p>'
+    '<div class="sg-run sg-heading"><h1></h1>'
+    '<p class="sg-state" role="status"><b></b> <span></span></p>'
     '<p class="sg-since"></p><dl></dl></div>'
 )
 ALERTS = '<div class="sg-alerts" role="status"></div>'
@@ -81,7 +81,6 @@ class WatchPage:
         """The page, to be launched in the dress of FILES."""
         page = gr.Blocks(title="Watching a run", analytics_enabled=False)
         with page:
-            gr.HTML(HEADING, apply_default_css=False)
             names = list(self.watched)
             self.run = gr.Dropdown(
                 names,
