@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -49,8 +50,11 @@ def text(page, selector):
 
 
 def colour(page):
-    """Of the grid in sight."""
-    return Image.open(__import__("io").BytesIO(shown(page, IMAGE))).getpixel((0, 0))
+    """Of the grid in sight; none before there is one."""
+    if page.get_attribute(IMAGE, "src") is None:
+        return None
+    with Image.open(io.BytesIO(shown(page, IMAGE))) as image:
+        return image.getpixel((0, 0))
 
 
 def test_before_it_is_begun_and_while_it_is_trained(visit, runs):
