@@ -7,15 +7,10 @@ python app.py --model ann/portraits-64 --model runs/mine/best --port 8000
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import signal
-import socket
 import sys
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,7 +20,7 @@ from stylegan.config import UserError
 from stylegan.extras import need
 from stylegan.tabs import zerogpu
 from stylegan.tabs.page import MAX_UPLOAD, appearance, build
-from stylegan.tabs.server import app_kwargs
+from stylegan.tabs.server import check_address, launch, own_folder, until_stopped
 from stylegan.tabs.session import MAX_FRAMES, Session
 from stylegan.walk import MAX_TOTAL
 
@@ -53,9 +48,9 @@ def serve(options: argparse.Namespace) -> int:
     """Load the models, build the page, serve it."""
     if options.mcp:
         need("mcp")
-    _check_address(options.host, options.port)
+    check_address(options.host, options.port)
     folders = options.model or _named_models() or find_models()
-    with _own_folder() as files:
+    with own_folder() as files:
         device, prepare = options.device, {}
         if zerogpu.is_here():
             device, prepare = "cpu", {"prepare": zerogpu.lender()}
@@ -66,29 +61,18 @@ def serve(options: argparse.Namespace) -> int:
         # The web server keeps a core: drawing threads that wait for each other take ten times as
         # long when something else is running.
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))
-        page.launch(
-            server_name=options.host,
-            server_port=options.port,
+        launch(
+            page,
+            options.host,
+            options.port,
             auth=options.auth,
             share=options.share,
             mcp_server=options.mcp,
-            app_kwargs=app_kwargs(),
             max_file_size=MAX_UPLOAD,
-            run_history=False,
-            enable_monitoring=False,
-            ssr_mode=False,
-            pwa=False,
-            quiet=True,
-            prevent_thread_lock=True,
             **appearance(),
         )
-        page.share = False  # or gradio sends its front end from elsewhere, which our policy refuses
         print(f"{', '.join(session.named)} at {page.share_url or page.local_url}", flush=True)
-        try:
-            while True:
-                time.sleep(1)
-        except KeyboardInterrupt:
-            page.close(verbose=False)
+        until_stopped(page)
     return DONE
 
 
@@ -98,40 +82,6 @@ def find_models() -> list[Path]:
     if not found:
         raise UserError(f"there is no model under {CHECKPOINTS}; name a model folder with --model")
     return found
-
-
-# The address and the folder
-
-
-def _check_address(host: str | None, port: int | None) -> None:
-    """Refuse a port that is taken, or an address that is not this machine's, before all else."""
-    name = host or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            name.strip("[]"), port or 0, type=socket.SOCK_STREAM
-        )[0]
-        with socket.socket(family, kind) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(address)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise UserError(f"port {port} is taken; choose another with --port") from None
-        where = f"{name}:{port}" if port else name
-        raise UserError(f"cannot listen on {where}: {error.strerror or error}") from None
-
-
-@contextmanager
-def _own_folder() -> Iterator[Path]:
-    """A fresh folder for all files that gradio may serve, because it serves that one whole."""
-    before = os.environ.get("GRADIO_TEMP_DIR")
-    with tempfile.TemporaryDirectory(prefix="stylegan-", ignore_cleanup_errors=True) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
-        try:
-            yield Path(folder)
-        finally:
-            del os.environ["GRADIO_TEMP_DIR"]
-            if before is not None:
-                os.environ["GRADIO_TEMP_DIR"] = before
 
 
 # The command line

@@ -35,3 +35,11 @@ def need(module: str) -> ModuleType:
     except ImportError as error:
         package = PACKAGES[module]
         raise UserError(f"{package} is not installed: pip install {package}") from error
+
+
+def system(module: str) -> ModuleType | None:
+    """A module of Python's own that some operating systems lack; None there."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        return None

@@ -12,6 +12,7 @@ from typing import Any
 from stylegan.config import UserError
 
 CONFIG, STATS, LOCK, BEST = "config.json", "stats.jsonl", "lock", "best"
+ALERTS = "alerts.jsonl"
 GRIDS, MODELS, REALS = "grids", "models", "reals.png"
 SAMPLES, METRICS_FILE = "samples.png", "metrics.json"  # of a model
 PAGE = "index.html"
@@ -252,14 +253,28 @@ def read_run(folder: str | Path, stats: Stats | None = None) -> Run:
     )
 
 
+def read_events(folder: Path) -> list[Line]:
+    """Alerts that began and ended, in order; none where there were none."""
+    try:
+        rows = (folder / ALERTS).read_bytes().split(b"\n")
+    except OSError:
+        return []
+    return [event for event in map(_object, rows) if event and isinstance(event.get("alert"), str)]
+
+
 def is_run(folder: Path) -> bool:
     """Whether a run has been begun there."""
     return bool(_mapping(_json(folder / CONFIG).get("settings"))) or (folder / STATS).is_file()
 
 
 def labels_of(runs: Sequence[Run]) -> list[str]:
-    """Names that tell the runs apart: their folders', with as much before them as that takes."""
-    paths = [run.folder.resolve().parts for run in runs]
+    """Names that tell the runs apart."""
+    return labels_of_folders([run.folder for run in runs])
+
+
+def labels_of_folders(folders: Sequence[Path]) -> list[str]:
+    """Names that tell the folders apart: their own, with as much before them as that takes."""
+    paths = [folder.resolve().parts for folder in folders]
     for length in range(1, max(map(len, paths), default=0)):
         names = ["/".join(parts[-length:]) for parts in paths]
         if len(set(names)) == len(names):
@@ -312,16 +327,21 @@ def _models(folder: Path) -> Iterator[Snapshot]:
 
 def _parse(row: bytes) -> Line | None:
     """A tick of stats.jsonl, with its kimg; none for what is no tick."""
-    try:
-        line = json.loads(row)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(line, dict):
+    line = _object(row)
+    if line is None:
         return None
     kimg = _number(line.get(KIMG))
     if math.isnan(kimg):
         kimg = _number(line.get(NIMG)) / 1000
     return None if math.isnan(kimg) else {**line, KIMG: kimg}
+
+
+def _object(row: bytes) -> Line | None:
+    try:
+        line = json.loads(row)
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) else None
 
 
 def _mean(value: object) -> float:

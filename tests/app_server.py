@@ -36,11 +36,18 @@ def running(
     folder: Path, *flags: str, app: Path = ROOT / "app.py", **variables: str
 ) -> Iterator[Server]:
     """An app, started with these flags and variables and its files under `folder`."""
+    with serving(folder, [str(app), *flags], **variables) as server:
+        yield server
+
+
+@contextmanager
+def serving(folder: Path, line: list[str], **variables: str) -> Iterator[Server]:
+    """What `python LINE --port ...` serves, with its files under `folder`."""
     port = free_port()
     log = folder / "app.log"
     (folder / "tmp").mkdir()
     environment = os.environ | {"TMPDIR": str(folder / "tmp")} | variables
-    command = [sys.executable, str(app), "--port", str(port), *flags]
+    command = [sys.executable, *line, "--port", str(port)]
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)
     server = Server(f"http://127.0.0.1:{port}", process, log)

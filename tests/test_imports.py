@@ -16,11 +16,11 @@ ROOT = Path(__file__).parents[1]
 ROWS = """
 config presets atomic chance containers distributed extras version fetch parallel video
 networks descent
-pictures sources labels data measures duplicates faces enlarge squares journal runs curves doctor
-findings_page prepare collect tensors direction_files checkpoint latents query latent_files recipe
-walk mix shelf links stamp attachment features detectors feature_files metric_names
-model sheet swd distances streams memorisation metrics evaluate attributes judges directions
-finding coordinates projector nearest card comparison offline run_page comparison_page space release
+pictures sources labels data measures duplicates faces enlarge squares journal runs control curves
+doctor findings_page prepare collect tensors direction_files checkpoint latents query latent_files
+recipe walk mix shelf links stamp attachment features detectors feature_files metric_names
+model sheet swd distances streams memorisation metrics evaluate attributes judges directions finding
+coordinates projector nearest card comparison offline run_page comparison_page glance space release
 repository publish importers exporters
 """
 ALL = ROWS.split()

@@ -19,6 +19,7 @@ COMMANDS = {  # name -> (module, one line)
     "fit": ("train.fit", "train a generator on them; started again, it goes on where it stopped"),
     "encoder": ("train.encoder", "train a model's encoder, which finds a picture's latent at once"),
     "evaluate": ("train.evaluate", "measure how close a generator's pictures come to real ones"),
+    "watch": ("train.watch", "watch a run in the browser: curves, pictures, alerts, two buttons"),
     "compare": (
         "train.compare",
         "curves, metrics and settings of runs beside each other: a page",

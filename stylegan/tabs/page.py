@@ -17,6 +17,7 @@ from stylegan.shelf import Shelf
 from stylegan.stamp import StampError
 from stylegan.tabs import editing, interpolation, mixing, projection
 from stylegan.tabs.desk import Desk, read_asked, usable
+from stylegan.tabs.dress import dress
 from stylegan.tabs.easel import is_picture
 from stylegan.tabs.editing import EditingTab
 from stylegan.tabs.interpolation import InterpolationTab
@@ -33,8 +34,7 @@ OPENER = "sg-open"
 MAX_UPLOAD = "256mb"
 MAX_WAITING = 256
 DELETE_SEC = (60, 3600)  # how often, and how old
-FONTS = ("ui-sans-serif", "system-ui", "sans-serif")  # the visitor's own: nothing is fetched
-MONO_FONTS = ("ui-monospace", "Consolas", "monospace")
+OTHER_PAGES = {"watch"}
 
 
 TABS: dict[str, tuple[str, Callable[..., Tab]]] = {  # id in links -> label, class
@@ -93,28 +93,13 @@ def build(session: Session) -> gr.Blocks:
 
 def appearance() -> dict[str, Any]:
     """What `launch` takes for the looks of the page."""
+    return dress(_files(), f"stylegan.dropping({OPENER!r});")
+
+
+def _files() -> set[str]:
+    """Names of all style sheets and scripts but those of other pages."""
     here = Path(__file__).parent
-    script, css = _joined(here.glob("*.js")), _joined(here.glob("*.css"))
-    theme = gr.themes.Base(
-        primary_hue="indigo", neutral_hue="slate", font=list(FONTS), font_mono=list(MONO_FONTS)
-    ).set(  # readable: at least 4.5 to 1 against the background
-        body_text_color_subdued="*neutral_600",
-        body_text_color_subdued_dark="*neutral_400",
-        block_info_text_color="*neutral_600",
-        block_info_text_color_dark="*neutral_400",
-    )
-    return {
-        "theme": theme,
-        "css": css,
-        "head": f"<script>{script}\nstylegan.dropping({OPENER!r});</script>",
-        "footer_links": [],
-    }
-
-
-def _joined(paths: Iterable[Path]) -> str:
-    """Files one after the other, page.* first."""
-    ordered = sorted(paths, key=lambda path: (path.stem != "page", path.name))
-    return "\n".join(path.read_text(encoding="utf-8") for path in ordered)
+    return {path.stem for path in (*here.glob("*.js"), *here.glob("*.css"))} - OTHER_PAGES
 
 
 def _heading(session: Session) -> str:

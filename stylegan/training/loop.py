@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from stylegan import data
+from stylegan import control, data, runs
 from stylegan.chance import seed_after
 from stylegan.config import RunError, TrainConfig, UserError
 from stylegan.distributed import Group, PeerLost, joined
 from stylegan.evaluate import available, check_names
 from stylegan.model import find_device
 
-from . import augment, memory, report, run, schedule, snapshot, state, validation
+from . import alerts, augment, memory, report, run, schedule, snapshot, state, validation
 from .guards import MOST_RETRIES, Trouble
 from .listeners import Listener, Listeners
 from .push import Push
@@ -69,6 +69,8 @@ def fit(
         with ExitStack() as open_until_the_end:
             lock = run.locked(Path(folder))
             group.first(lambda: open_until_the_end.enter_context(lock))
+            if group.is_first:
+                open_until_the_end.enter_context(_asked_of(Path(folder), say))
             stop = open_until_the_end.enter_context(signals())
             training = Training(config, Path(folder), pictures, device, group)
             training.say = say if group.is_first else _silently
@@ -110,9 +112,11 @@ class Training:
         self.hear = Listeners((), self.say)
         self.metrics = config.metric_names
         self.trainer = Trainer(config, device, group)
+        self.ear = control.Ear(folder, lambda words: self.say(words)) if group.is_first else None
+        self.history: list[report.Line] = []
         self.at = state.Progress.beginning(config)
         self.began = self.saved = time.monotonic()
-        self.saved_nimg = self.at.nimg
+        self.saved_nimg = self.snapped_nimg = self.at.nimg
 
     # Networks, and where they stood
 
@@ -155,12 +159,20 @@ class Training:
         """Until the budget is used up or someone stops it, over any number of rollbacks."""
         outcome = None
         while outcome is None:
-            self.group.first(lambda: run.cut_stats(self.folder, self.at.stats_bytes))
+            self.group.first(self._take_back)
             try:
                 outcome = self._steps(stop)
             except Trouble as trouble:
                 self._roll_back(trouble)
         return outcome
+
+    def _take_back(self) -> None:
+        """Forget what was written after the state that training goes on from."""
+        run.cut(self.folder, run.STATS, self.at.stats_bytes)
+        run.cut(self.folder, run.ALERTS, self.at.alerts_bytes)
+        before = runs.Stats(self.folder / run.STATS)
+        before.read()
+        self.history = before.lines
 
     def _steps(self, stop: Stop) -> Outcome:
         config, at, trainer, group = self.config, self.at, self.trainer, self.group
@@ -177,7 +189,9 @@ class Training:
         ):
             now, ended, stopped = time.monotonic(), self._spent(), False
             while not ended:
+                asked_for = time.monotonic()
                 images, labels = next(reals)
+                trainer.tally.add(alerts.WAITED, time.monotonic() - asked_for)
                 chance = Chance(drawn, self.pictures, at.nimg, self.device)
                 trainer.step(images, labels, at.nimg, chance)
                 at.nimg += trainer.batch
@@ -185,9 +199,12 @@ class Training:
                 before, now = now, time.monotonic()
                 at.seconds += now - before
                 at.tick_seconds += now - before
+                trainer.tally.add(alerts.STEPPED, now - before)
 
                 # Where all processes agree what comes next
-                ended, stopped = group.any(self._spent(), stop.requested)
+                ended, stopped, asked = group.any(
+                    self._spent(), stop.requested, self._requests().snapshot
+                )
                 ticks = at.nimg >= at.tick_start_nimg + config.tick_kimg * 1000
                 if ticks or ended or stopped or self.device.type == "cpu":  # a GPU is not asked
                     trainer.guard.check()  # at every step: it would have to wait
@@ -195,6 +212,11 @@ class Training:
                     bar.clear()
                     self._tick(write)
                     bar.reset()
+                    stopped = group.any(stopped or self._asked_to_stop())[0]
+                if asked:
+                    bar.clear()
+                    self._snapshot_as_asked()
+                if ticks or asked:
                     now = time.monotonic()
                 if stopped:
                     return Outcome.STOPPED
@@ -218,9 +240,11 @@ class Training:
         def note() -> None:
             if snaps:
                 line.update(self._snapshot())
-            at.stats_bytes = run.append_stats(self.folder, line)
+            at.stats_bytes = run.append(self.folder, run.STATS, line)
+            self.history.append(line)
             write(line)
             self.say(report.sentence(line))
+            self._alert()
             self.hear.tick(line, snapshot.model_folder(self.folder, at) if snaps else None)
 
         self.group.first(note)
@@ -229,8 +253,23 @@ class Training:
         if self.group.any(snaps or late)[0]:
             self._save()
 
+    def _alert(self) -> None:
+        """Note and say which alerts begin and end with the last tick."""
+        standing = alerts.standing(runs.read_events(self.folder))
+        begun, ended = alerts.changes(self.history, self.config, standing)
+        moment = {k: self.history[-1][f"Progress/{k}"] for k in ("tick", "nimg", "kimg")}
+        events = [{"state": alerts.BEGINS, **alert.event()} for alert in begun]
+        events += [{"state": alerts.ENDS, "alert": kind} for kind in ended]
+        for event in events:
+            self.at.alerts_bytes = run.append(self.folder, run.ALERTS, {**moment, **event})
+        for words in (f"alert, {alert}" for alert in begun):
+            self.say(words)
+        for kind in ended:
+            self.say(f"the alert of {kind} is over")
+
     def _snapshot(self) -> report.Line:
-        """Grid, metrics and model; gives the metrics, and how D takes held-out pictures."""
+        """Grid, metrics and model; gives the numbers for the tick's line."""
+        self.snapped_nimg = self.at.nimg
         found = snapshot.write(
             *(self.folder, self.config, self.trainer, self.pictures, self.at),
             *(self.metrics, self.say),
@@ -246,6 +285,29 @@ class Training:
         self.trainer.settle()
         self.group.first(lambda: state.save(self.folder, self.trainer, self.at))
         self.saved, self.saved_nimg = time.monotonic(), self.at.nimg
+
+    # What is asked of it from outside, by control.json
+
+    def _requests(self) -> control.Requests:
+        return self.ear.listen() if self.ear else control.Requests()
+
+    def _asked_to_stop(self) -> bool:
+        if not self._requests().stop or not control.take(self.folder, "stop"):
+            return False
+        self.say("stops at the end of this tick, as asked")
+        return True
+
+    def _snapshot_as_asked(self) -> None:
+        """A snapshot outside of the ticks' own, whose numbers are in its metrics.json alone."""
+
+        def write() -> None:
+            if control.take(self.folder, "snapshot") and self.snapped_nimg != self.at.nimg:
+                self._snapshot()
+                model = snapshot.model_folder(self.folder, self.at)
+                self.say(f"snapshot at {self.at.nimg / 1000:.1f} kimg, as asked: {model}")
+
+        self.group.first(write)
+        self._save()
 
     # Numbers that are not finite: back to the saved state, and on by other draws
 
@@ -320,6 +382,17 @@ def _sizes(trainer: Trainer) -> str:
     )
     where = f"{trainer.group.size} x {trainer.device.type}" if trainer.group.size > 1 else None
     return f"generator {g:.2f} M parameters, discriminator {d:.2f} M, on {where or trainer.device}"
+
+
+@contextmanager
+def _asked_of(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Requests are for the call in which they are made: none from before it, and none after."""
+    if control.clear(folder):
+        say(f"{control.CONTROL} is from before this call; it is dropped")
+    try:
+        yield
+    finally:
+        control.clear(folder)
 
 
 def _silently(something: object) -> None:

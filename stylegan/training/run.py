@@ -19,6 +19,7 @@ from stylegan.config import NOT_SETTINGS, TrainConfig, UserError
 from stylegan.data import Pictures
 from stylegan.metrics import SHEETS
 from stylegan.runs import (
+    ALERTS,
     BEGUN_WITH,
     BEST,
     CONFIG,
@@ -37,9 +38,10 @@ from stylegan.runs import (
 FORMAT = 1
 WRITTEN = {CONFIG, GENERATOR, DISCRIMINATOR, METRICS_FILE, SAMPLES, *SHEETS}  # of a model
 PARTS = (
-    *(CONFIG, PREPARED, STATS, BEST, BEGUN_WITH, PAGE, TRACKED),
+    *(CONFIG, PREPARED, STATS, ALERTS, BEST, BEGUN_WITH, PAGE, TRACKED),
     *(GRIDS, MODELS, "state-A", "state-B", "events"),
 )
+LOOK_SEC = 1.0  # who looks whether a run is trained may hold its lock for a moment
 
 
 @contextmanager
@@ -48,7 +50,7 @@ def locked(run: Path, name: str = LOCK) -> Iterator[None]:
     run.mkdir(parents=True, exist_ok=True)
     lock = FileLock(run / name)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOOK_SEC, poll_interval=LOOK_SEC / 20)
     except Timeout:
         raise UserError(f"{run} is being trained by another process") from None
     try:
@@ -104,16 +106,16 @@ def set_aside(run: Path) -> None:
         part.rename(old / part.name)
 
 
-def cut_stats(run: Path, size: int) -> None:
+def cut(run: Path, name: str, size: int) -> None:
     """Take back lines written after the state that training goes on from."""
-    path = run / STATS
+    path = run / name
     if path.exists() and path.stat().st_size > size:
         os.truncate(path, size)
 
 
-def append_stats(run: Path, line: dict[str, Any]) -> int:
-    """Add one line of JSON; the file's new length."""
-    with (run / STATS).open("a", encoding="utf-8") as file:
+def append(run: Path, name: str, line: dict[str, Any]) -> int:
+    """Add one line of JSON to a file; its new length."""
+    with (run / name).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, allow_nan=False) + "\n")
         file.flush()
         os.fsync(file.fileno())

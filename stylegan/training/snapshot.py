@@ -7,7 +7,7 @@ import io
 import math
 import platform
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +24,13 @@ from stylegan.recipe import Recipe
 from stylegan.runs import GRIDS, METRICS_FILE, MODELS, REALS, SAMPLES
 from stylegan.version import VERSION, code_commit
 
-from . import run
+from . import alerts, run
 from .state import Progress
 from .step import Trainer
 
 GRID_PICTURES = 64
 EVALUATION_BATCH = 32
+DIVERSITY_PX = 16
 
 
 def model_folder(folder: Path, at: Progress) -> Path:
@@ -39,9 +40,7 @@ def model_folder(folder: Path, at: Progress) -> Path:
 
 def first_grids(folder: Path, trainer: Trainer, pictures: data.Pictures) -> None:
     """What is to be learned, and where it starts."""
-    count = min(GRID_PICTURES, len(pictures))
-    places = data.order(trainer.config.seed, len(pictures), 0, count)
-    reals = pictures.images(places.tolist()).permute(0, 2, 3, 1).numpy()
+    reals = _reals(pictures, trainer.config.seed)
     _write(folder / GRIDS / REALS, _png(reals))
     _write(folder / GRIDS / "000000.png", _png(_fakes(trainer)))
 
@@ -55,9 +54,10 @@ def write(
     names: Sequence[str],
     say: Callable[[str], None],
 ) -> dict[str, float]:
-    """Grid, these metrics and a model folder; gives the metrics for the tick's line."""
+    """Grid, these metrics and a model folder; gives the numbers for the tick's line."""
     model = model_folder(folder, at)
-    grid = _png(_fakes(trainer))
+    fakes = _fakes(trainer)
+    grid = _png(fakes)
     _write(folder / GRIDS / f"{model.name}.png", grid)
     extra = {SAMPLES: grid}
     found = _measured(config, trainer, pictures, names, say)
@@ -77,7 +77,8 @@ def write(
     save_model(model, config.network, notes, trainer.averaged, trainer.discriminator, extra)
     if _is_best(at, found, bool(names)):
         run.point_best(folder, model)
-    return {f"Metrics/{name}": record["value"] for name, record in found.records.items()}
+    told = {f"Metrics/{name}": record["value"] for name, record in found.records.items()}
+    return {alerts.DIVERSITY: _diversity(fakes, trainer, pictures), **told}
 
 
 def _measured(
@@ -118,10 +119,53 @@ def _is_best(at: Progress, found: Measured, wanted: bool) -> bool:
     return True
 
 
+def _diversity(fakes: Sequence[np.ndarray], trainer: Trainer, pictures: data.Pictures) -> float:
+    """How much the pictures of a grid differ from each other, real ones being 1."""
+    config = trainer.config
+    reals = _reals(pictures, config.seed)
+    labels = pictures.labels(_places(pictures, config.seed))
+    uses = config.network.c_dim and config.network.c_dim == labels.shape[1]
+    spread = _spread(reals, labels.argmax(1).tolist() if uses else [0] * len(reals))
+    return _spread(fakes, _classes(trainer, len(fakes))) / spread if spread else 1.0
+
+
+def _spread(pictures: Sequence[np.ndarray], classes: Sequence[int]) -> float:
+    """Mean distance of two pictures uint8 [R, R, C] of one class, as the root of the mean square
+    of their differences; of any two, where no class has several.
+
+    They are made small first: it is what they show that counts, not their noise.
+    """
+    whole = np.stack(pictures).astype(np.float32)  # [N, R, R, C]
+    n, side, _, channels = whole.shape
+    small = min(side, DIVERSITY_PX)
+    blocks = whole.reshape(n, small, side // small, small, side // small, channels)
+    flat = torch.from_numpy(blocks.mean((2, 4)).reshape(n, -1))
+    distances = torch.cdist(flat, flat).numpy() / flat.shape[1] ** 0.5
+    pairs = np.triu(np.ones((n, n), bool), 1)
+    alike = pairs & (np.asarray(classes)[:, None] == np.asarray(classes)[None])
+    return float(distances[alike if alike.any() else pairs].mean())
+
+
+def _classes(trainer: Trainer, count: int) -> list[int]:
+    """Of the pictures that are drawn: all in turn."""
+    return [i % (trainer.config.network.c_dim or 1) for i in range(count)]
+
+
+def _places(pictures: data.Pictures, seed: int) -> list[int]:
+    """Of the real pictures that a run shows; the same ones at all times."""
+    count = min(GRID_PICTURES, len(pictures))
+    return data.order(seed, len(pictures), 0, count).tolist()
+
+
+@lru_cache(maxsize=1)
+def _reals(pictures: data.Pictures, seed: int) -> np.ndarray:
+    """uint8 [N, R, R, C]"""
+    return pictures.images(_places(pictures, seed)).permute(0, 2, 3, 1).numpy()
+
+
 def _fakes(trainer: Trainer) -> list[np.ndarray]:
     """Seeds 0, 1, ... of the averaged generator at psi 1, classes in turn."""
-    classes = trainer.config.network.c_dim or 1
-    recipes = [Recipe(seed=i, c=i % classes) for i in range(GRID_PICTURES)]
+    recipes = [Recipe(seed=i, c=c) for i, c in enumerate(_classes(trainer, GRID_PICTURES))]
     return list(Model("run", "0" * 10, trainer.averaged).draw(recipes))
 
 

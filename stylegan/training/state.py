@@ -49,6 +49,8 @@ class Progress:
     """Which metric that was."""
     stats_bytes: int = 0
     """Length of stats.jsonl when this was saved."""
+    alerts_bytes: int = 0
+    """That of alerts.jsonl."""
     retries: int = 0
     """How often the run went back to a saved state; part of every draw."""
 

@@ -1,0 +1,330 @@
+"""Alerts: told from histories, and provoked on real runs, each of which takes seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import pytest
+from test_loop import assert_same_run
+from training_data import tiny, write_pictures
+
+from stylegan.config import TrainConfig
+from stylegan.runs import ALERTS, read_events
+from stylegan.training import alerts, loop
+from stylegan.training.loop import Outcome, fit
+
+HEALTHY = Path(__file__).parent / "golden/portraits-64-stats.jsonl"
+"""Ticks of a sound run of 180 kimg, and how much the pictures of its grids differ."""
+CONFIG = TrainConfig()
+
+
+def quiet(line):
+    pass
+
+
+def healthy():
+    return [json.loads(line) for line in HEALTHY.read_text().splitlines()]
+
+
+def ticks(**columns):
+    """Lines from columns of equal length; a name's __ stands for a slash."""
+    rows = zip(*columns.values(), strict=True)
+    names = [name.replace("__", "/") for name in columns]
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def number(mean, num=4):
+    return {"num": num, "mean": mean, "std": 0.0}
+
+
+def story(history, config=CONFIG):
+    """What is told on the way through a history: (tick, +kind or -kind)."""
+    standing, told = [], []
+    for i in range(len(history)):
+        begun, ended = alerts.changes(history[: i + 1], config, standing)
+        told += [(i, f"+{alert.kind}") for alert in begun] + [(i, f"-{kind}") for kind in ended]
+        standing = [k for k in standing if k not in ended] + [alert.kind for alert in begun]
+    return told
+
+
+# A sound run
+
+
+def test_a_healthy_run_raises_none():
+    assert len(healthy()) == 45
+    assert story(healthy()) == []
+
+
+def test_a_run_that_forgets_everything_again():
+    swd = [line["Metrics/swd"] for line in healthy() if "Metrics/swd" in line]
+    assert story(ticks(Metrics__swd=[*swd, *reversed(swd)])) == [(13, "+plateau")]
+
+
+# Overfitting
+
+
+def rising(ps, r_ts):
+    return ticks(Progress__augment_p=ps, Loss__signs__real=[number(x) for x in r_ts])
+
+
+def test_overfitting_needs_a_high_p_that_rises_and_a_high_r_t():
+    ps = [0.78, 0.81, 0.84, 0.87, 0.90]
+    (alert,), _ = alerts.changes(rising(ps, [0.75] * 5), CONFIG, [])
+    assert alert.kind == "overfitting"
+    assert "p is 0.90" in alert.seen and "0.75" in alert.seen and "0.6" in alert.seen
+    assert "--mirror" in alert.advice and "--aug ada" not in alert.advice
+    assert story(rising(ps[:4], [0.75] * 4)) == []
+    assert story(rising([p - 0.2 for p in ps], [0.75] * 5)) == []
+    assert story(rising(ps, [0.75, 0.75, 0.62, 0.75, 0.75])) == []
+    assert story(rising([0.9, 0.91, 0.90, 0.91, 0.92], [0.75] * 5)) == []
+    assert story(rising(ps, [None] * 5)) == []
+
+
+def test_overfitting_begins_once_and_ends_once():
+    ps = [0.7 + 0.02 * i for i in range(12)] + [0.93, 0.92, 0.91, 0.90, 0.89]
+    assert story(rising(ps, [0.8] * len(ps))) == [(6, "+overfitting"), (15, "-overfitting")]
+
+
+def test_overfitting_without_an_adaptive_p():
+    config = TrainConfig(aug="none")
+    (alert,), _ = alerts.changes(rising([0.0] * 5, [0.97, 0.98, 0.98, 0.99, 0.99]), config, [])
+    assert alert.kind == "overfitting" and "--aug ada" in alert.advice
+    assert story(rising([0.0] * 5, [0.99, 0.98, 0.98, 0.97, 0.96]), config) == []
+    assert story(rising([0.0] * 5, [0.9] * 5), config) == []
+
+
+def test_overfitting_of_a_real_run(tmp_path):
+    """Four pictures, and a p that begins high and moves fast."""
+    data, said = write_pictures(tmp_path / "four.zip", n=4), []
+    config = tiny(data, kimg=0.04, tick_kimg=0.008, p=0.8, ada_kimg=0.5, target=-0.5, pl_weight=0.0)
+    fit(config, tmp_path / "run", say=said.append)
+    (line,) = [line for line in said if line.startswith("alert")]
+    assert line.startswith("alert, overfitting: p is 0.") and "by heart" in line
+    (event,) = read_events(tmp_path / "run")
+    assert event["state"] == "begins" and event["tick"] == 5 and event["seen"] in line
+
+
+# Collapse
+
+
+def diverse(*values):
+    return ticks(Samples__diversity=values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (0.92, 0.88, 0.89, 0.92, 0.93),
+        (1.19, 0.51, 0.27, 0.48, 0.32, 0.47),  # a young run on flags
+        (0.9, 0.1, 0.9),
+        (0.05, 0.08, 0.1, 0.13, 0.18, 0.3),  # one blur at first
+    ],
+)
+def test_pictures_that_differ(values):
+    assert story(diverse(*values)) == []
+
+
+def test_collapse_begins_and_ends():
+    assert story(diverse(0.9, 0.15, 0.05, 0.02, 0.3, 0.1)) == [(2, "+collapse"), (4, "-collapse")]
+    (alert,), _ = alerts.changes(diverse(0.9, 0.15, 0.05), CONFIG, [])
+    assert "0.05 times" in alert.seen and "after 0.90" in alert.seen
+    assert "--gamma than 1" in alert.advice
+
+
+def test_pictures_that_never_begin_to_differ():
+    assert story(diverse(*[0.05] * 12)) == [(9, "+collapse")]
+
+
+def test_collapse_of_a_real_run(tmp_path, monkeypatch):
+    """From 40 images on, the mapping network says the same w for every z."""
+    step = loop.Trainer.step
+
+    def collapsing(self, images, labels, nimg, chance):
+        step(self, images, labels, nimg, chance)
+        if nimg >= 40:
+            for param in self.averaged.mapping.parameters():
+                param.data.zero_()
+
+    monkeypatch.setattr(loop.Trainer, "step", collapsing)
+    data, said = write_pictures(tmp_path / "discs.zip"), []
+    fit(tiny(data, kimg=0.1, snap=1), tmp_path / "run", say=said.append)
+    (line,) = [line for line in said if line.startswith("alert")]
+    assert "collapse: the pictures of the grid differ 0.00 times as much" in line
+    lines = [json.loads(x) for x in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
+    found = [line["Samples/diversity"] for line in lines]
+    assert min(found[:2]) > 0.3 and max(found[2:]) < 1e-6
+
+
+def test_classes_do_not_hide_a_collapse(tmp_path, monkeypatch):
+    """A picture for each class, and always the same one."""
+    step = loop.Trainer.step
+
+    def collapsing(self, images, labels, nimg, chance):
+        step(self, images, labels, nimg, chance)
+        z_dim = self.config.network.z_dim
+        for name, param in self.averaged.mapping.named_parameters():
+            if name == "fc0.weight" or param.shape[1:] == (2 * z_dim,):
+                param.data[:, :z_dim] = 0  # z is no longer looked at, the label is
+
+    monkeypatch.setattr(loop.Trainer, "step", collapsing)
+    data = write_pictures(tmp_path / "discs.zip", labels=[i % 2 for i in range(12)])
+    config = tiny(data, kimg=0.02, snap=1)
+    config = dataclasses.replace(config, network=dataclasses.replace(config.network, c_dim=2))
+    fit(config, tmp_path / "run", say=quiet)
+    (line,) = (tmp_path / "run" / "stats.jsonl").read_text().splitlines()
+    assert json.loads(line)["Samples/diversity"] < 1e-6
+
+
+# Divergence
+
+
+def test_losses_that_run_away_and_calm_down():
+    losses = [1.0, 1.2, 25.0, 30.0, 2.0, 1.5, 1.4, 1.3]
+    history = ticks(Loss__D__loss=[number(x) for x in losses])
+    assert story(history) == [(2, "+divergence"), (6, "-divergence")]
+    (alert,), _ = alerts.changes(history[:3], CONFIG, [])
+    assert alert.seen == "the loss of D is 25, beyond 20"
+    assert "--on-nan rollback" in alert.advice and "--lr than 0.0025" in alert.advice
+    assert "--precision" not in alert.advice
+
+
+def test_losses_that_are_not_finite():
+    assert story(ticks(Loss__G__loss=[number(1.0), number(None)])) == [(1, "+divergence")]
+
+
+def test_wasserstein_losses_have_their_own_scale():
+    config = TrainConfig(loss="wgan-gp")
+    steady = ticks(Loss__D__loss=[number(x) for x in (-40, -60, -50, -45, -70, -55)])
+    assert story(steady, config) == []
+    wild = [*steady, {"Loss/D/loss": number(-4000.0)}]
+    assert story(wild, config) == [(6, "+divergence")]
+
+
+def test_numbers_that_are_not_finite_in_two_ticks():
+    config = TrainConfig(precision="float16")
+    once = ticks(Guards__nonfinite__Gmain=[number(0.0), number(1.5), number(0.0)])
+    assert story(once, config) == []
+    twice = [*once[:2], *once[1:], *once[::2]]
+    assert story(twice, config) == [(2, "+divergence"), (5, "-divergence")]
+    (alert,), _ = alerts.changes(twice[:3], config, [])
+    assert alert.seen.startswith("6 numbers") and "--precision float32" in alert.advice
+
+
+def test_divergence_of_a_real_run(tmp_path):
+    data, said = write_pictures(tmp_path / "discs.zip"), []
+    config = tiny(data, kimg=0.04, lr=1.0, gamma=0.0, aug="none", p=0.0)
+    fit(config, tmp_path / "run", say=said.append)
+    (line,) = [line for line in said if line.startswith("alert")]
+    assert line.startswith("alert, divergence: the loss of ")
+
+
+# Plateau
+
+
+def test_a_plateau_is_told_by_the_noise_of_the_metric():
+    noise = [0.3, -0.4, 0.1, 0.5, -0.2, -0.5, 0.4, 0.2, -0.1, -0.3]
+    falling = [20 - 0.5 * i + x for i, x in enumerate(noise)]
+    flat = [20 - 0.02 * i + x for i, x in enumerate(noise)]
+    assert story(ticks(Metrics__swd=falling)) == []
+    assert story(ticks(Metrics__swd=flat)) == [(9, "+plateau")]
+    assert story(ticks(Metrics__swd=flat), TrainConfig(metrics="")) == []
+    more = [*flat, *[x - 6 for x in falling]]
+    assert [kind for _, kind in story(ticks(Metrics__swd=more))] == ["+plateau", "-plateau"]
+
+
+def test_ticks_without_a_snapshot_say_nothing():
+    history = [line for value in [20.0] * 10 for line in ({}, {"Metrics/swd": value}, {})]
+    assert story(history) == [(28, "+plateau")]
+
+
+def test_plateau_of_a_real_run(tmp_path):
+    """Steps so small that nothing is learned."""
+    data, said = write_pictures(tmp_path / "discs.zip"), []
+    config = tiny(data, kimg=0.04, tick_kimg=0.004, snap=1, metrics="swd", lr=1e-12)
+    fit(config, tmp_path / "run", say=said.append)
+    (line,) = [line for line in said if line.startswith("alert")]
+    assert line.startswith("alert, plateau: swd was ")
+
+
+# Starving
+
+
+def test_waiting_for_pictures():
+    shares = [0.9, 0.2, 0.4, 0.5, 0.6, 0.3, 0.2, 0.1, 0.1]
+    history = ticks(
+        Timing__data_sec=[number(x) for x in shares], Timing__step_sec=[number(1.0) for _ in shares]
+    )
+    assert story(history) == [(4, "+starving"), (8, "-starving")]
+
+
+def test_starving_of_a_real_run(tmp_path, monkeypatch):
+    """Pictures that take twice as long as the step before them."""
+    batches = loop.data.batches
+
+    def slow(*args, **kwargs):
+        for batch in batches(*args, **kwargs):
+            given = time.monotonic()
+            yield batch
+            time.sleep(2 * (time.monotonic() - given))
+
+    monkeypatch.setattr(loop.data, "batches", slow)
+    data, said = write_pictures(tmp_path / "discs.zip"), []
+    fit(tiny(data, kimg=0.024, tick_kimg=0.008), tmp_path / "run", say=said.append)
+    (line,) = [line for line in said if line.startswith("alert")]
+    assert line.startswith("alert, starving: ") and "waiting for pictures" in line
+
+
+# Said once, also by a run that is stopped and goes on
+
+
+def test_said_once_and_written_once(tmp_path, monkeypatch):
+    data, whole, parts = write_pictures(tmp_path / "discs.zip"), tmp_path / "whole", []
+    changes = {"tick_kimg": 0.008, "lr": 1.0, "gamma": 0.0, "aug": "none", "p": 0.0}
+    fit(tiny(data, kimg=0.04, **changes), whole, say=quiet)
+    monkeypatch.setattr(loop, "SAVE_MINUTES", 0)
+    for kimg in (0.008, 0.02, 0.028, 0.04):
+        assert fit(tiny(data, kimg=kimg, **changes), tmp_path / "cut", say=parts.append) is (
+            Outcome.DONE
+        )
+    assert_same_run(whole, tmp_path / "cut")
+    assert (whole / ALERTS).read_bytes() == (tmp_path / "cut" / ALERTS).read_bytes()
+    assert sum(line.startswith("alert, divergence") for line in parts) == 1
+
+
+def test_what_was_told_after_the_saved_state_is_told_again(tmp_path, monkeypatch):
+    data, folder = write_pictures(tmp_path / "discs.zip"), tmp_path / "run"
+    changes = {"tick_kimg": 0.008, "lr": 1.0, "gamma": 0.0, "aug": "none", "p": 0.0}
+    step, said = loop.Trainer.step, []
+
+    def dying(self, images, labels, nimg, chance):
+        if nimg >= 12:
+            raise KeyboardInterrupt
+        step(self, images, labels, nimg, chance)
+
+    monkeypatch.setattr(loop.Trainer, "step", dying)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tiny(data, kimg=0.024, **changes), folder, say=said.append)
+    assert [event["tick"] for event in read_events(folder)] == [1]
+    monkeypatch.setattr(loop.Trainer, "step", step)
+    fit(tiny(data, kimg=0.024, **changes), folder, say=said.append)
+    assert sum(line.startswith("alert, divergence") for line in said) == 2
+    assert [event["tick"] for event in read_events(folder)] == [1]
+    fit(tiny(data, kimg=0.024, **changes), folder, fresh=True, say=quiet)
+    assert read_events(folder / "before-1") and len(read_events(folder)) == 1
+
+
+def test_standing_alerts_are_read_off_the_file():
+    events = [
+        {"alert": kind, "state": state}
+        for kind, state in (
+            ("collapse", "begins"),
+            ("plateau", "begins"),
+            ("collapse", "ends"),
+            ("odd", "ends"),
+        )
+    ]
+    assert alerts.standing(events) == ["plateau"]
+    assert alerts.standing([]) == []
