@@ -4,6 +4,16 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported, here or below
 
+import pytest
 from hub_fixtures import hub  # noqa: F401
 from publishing import trained, trained_run  # noqa: F401
 from reading import clone  # noqa: F401
+
+from stylegan import offline
+
+
+@pytest.fixture
+def quick_curves(monkeypatch):
+    """Pages without real curves, which take a second; they are drawn in their own tests."""
+    monkeypatch.setattr(offline.curves, "draw_panel", lambda panel, runs, axis: axis)
+    monkeypatch.setattr(offline.curves, "svg", lambda axis: f"<svg>{axis}</svg>".encode())

@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 from written_runs import SETTINGS, picture, tick, write_run
 
-from stylegan import offline, run_page
+from stylegan import run_page
 from stylegan.runs import read_run
 
+pytestmark = pytest.mark.usefixtures("quick_curves")
 EVIL = "<script>alert(1)</script>' onload='x"
 
 
@@ -20,13 +21,6 @@ EVIL = "<script>alert(1)</script>' onload='x"
 def folder(tmp_path):
     lines = [tick(k, swd=value) for k, value in ((1, 9.0), (2, 5.0), (3, 7.0))]
     return write_run(tmp_path / "run", lines, floor=4.0, grids=(0, 1, 2, 3))
-
-
-@pytest.fixture(autouse=True)
-def quick_curves(monkeypatch):
-    """They are drawn in their own tests."""
-    monkeypatch.setattr(offline.curves, "draw_panel", lambda panel, runs, axis: axis)
-    monkeypatch.setattr(offline.curves, "svg", lambda axis: f"<svg>{axis}</svg>".encode())
 
 
 def page(folder, state=""):

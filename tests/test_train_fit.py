@@ -15,6 +15,7 @@ from training_data import write_pictures
 
 from train.__main__ import main
 
+pytestmark = pytest.mark.usefixtures("quick_curves")
 ROOT = Path(__file__).parent.parent
 SMALL = [
     *("--batch", "4", "--tick-kimg", "0.02", "--device", "cpu", "--precision", "float32"),

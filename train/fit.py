@@ -121,7 +121,7 @@ def _listeners(call: Call) -> list[Listener]:
     found: list[Listener] = [Page()]
     if call.track == "trackio":
         project = call.project or Path(call.config.data).resolve().stem
-        found.append(Trackio(project, call.track_space, tqdm.write))
+        found.append(Trackio(project, call.track_space))
     return found
 
 

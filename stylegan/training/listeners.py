@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import queue
+import threading
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from stylegan.pictures import brief
+
+MOST_SEC = 120.0  # that the end of a run waits for them
 
 Line = dict[str, Any]
 
@@ -25,27 +31,56 @@ class Listener:
 
 
 class Listeners:
-    """Tells them all; what fails in one of them is said once, and training goes on."""
+    """Tells them all, each in a thread of its own; what fails in one is said once."""
 
     def __init__(self, listeners: Sequence[Listener], say: Callable[[str], None]) -> None:
-        self.listeners, self.say = listeners, say
-        self._said: set[str] = set()
+        self._workers = [Worker(listener, say) for listener in listeners]
 
     def begins(self, folder: Path) -> None:
-        self._each(lambda listener: listener.begins(folder))
+        for worker in self._workers:
+            worker.tell(partial(worker.listener.begins, folder))
 
     def tick(self, line: Line, model: Path | None) -> None:
-        self._each(lambda listener: listener.tick(line, model))
+        for worker in self._workers:
+            worker.tell(partial(worker.listener.tick, line, model))
 
     def ends(self, how: str) -> None:
-        self._each(lambda listener: listener.ends(how))
+        """The last that is told; waits for what is still on its way."""
+        for worker in self._workers:
+            worker.tell(partial(worker.listener.ends, how))
+        until = time.monotonic() + MOST_SEC
+        for worker in self._workers:
+            worker.finish(max(until - time.monotonic(), 0.0))
 
-    def _each(self, tell: Callable[[Listener], None]) -> None:
-        for listener in self.listeners:
+
+class Worker:
+    """A listener, and the thread in which it hears."""
+
+    def __init__(self, listener: Listener, say: Callable[[str], None]) -> None:
+        self.listener, self.say = listener, say
+        self._name = type(listener).__name__.lower()
+        self._said: set[str] = set()
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def tell(self, what: Callable[[], None]) -> None:
+        """Returns at once."""
+        self._work.put(what)
+
+    def finish(self, most_sec: float) -> None:
+        """Wait until it has heard everything."""
+        self._work.put(None)
+        self._thread.join(most_sec)
+        if self._thread.is_alive():
+            self.say(f"{self._name}: it is still busy and left behind")
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
             try:
-                tell(listener)
+                work()
             except Exception as error:
-                words = f"{type(listener).__name__.lower()}: {brief(error)}; training goes on"
+                words = f"{self._name}: {brief(error)}; training goes on"
                 if words not in self._said:
                     self._said.add(words)
                     self.say(words)

@@ -1,15 +1,9 @@
-"""A run told to trackio: its settings, scalars, grids, and its best model at the end.
-
-All of it happens in a thread of its own, so that a network that is slow or gone costs no step.
-"""
+"""A run told to trackio: its settings, scalars, grids, and its best model at the end."""
 
 from __future__ import annotations
 
 import json
-import queue
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,50 +11,25 @@ from PIL import Image
 
 from stylegan.atomic import replacing_file
 from stylegan.extras import need
-from stylegan.pictures import brief, flatten, open_picture
+from stylegan.pictures import flatten, open_picture
 from stylegan.runs import BEST, GRIDS, NIMG, TRACKED, flat, read_run
 
 from .listeners import Line, Listener
 
 GRID_PX = 1024  # largest side of a grid that is sent
-MOST_SEC = 120.0  # that the end of a run waits for what is still on its way
 
 
 class Trackio(Listener):
     """Continues the tracker's run that the folder notes, or begins one."""
 
-    def __init__(self, project: str, space: str = "", say: Callable[[str], None] = print) -> None:
+    def __init__(self, project: str, space: str = "") -> None:
         """`space` is the Hub's USER/NAME to send it to; without one it stays on this machine."""
         self.module = need("trackio")
-        self.project, self.space, self.say = project, space, say
-        self._work: queue.Queue[Callable[[], None] | None] = queue.Queue()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._last_nimg = -1
+        self.project, self.space = project, space
+        self.tracked: Any = None
 
     def begins(self, folder: Path) -> None:
         self.folder = folder
-        self._thread.start()
-        self._work.put(self._open)
-
-    def tick(self, line: Line, model: Path | None) -> None:
-        self._work.put(lambda: self._log(line, model))
-
-    def ends(self, how: str) -> None:
-        self._work.put(lambda: self._close(how))
-        self._work.put(None)
-        self._thread.join(MOST_SEC)
-        if self._thread.is_alive():
-            self.say(f"trackio: not all of it arrived in {MOST_SEC:.0f} seconds")
-
-    def _run(self) -> None:
-        """Work until the end; after a failure there is nothing more to do."""
-        try:
-            while (work := self._work.get()) is not None:
-                work()
-        except Exception as error:
-            self.say(f"trackio: {brief(error)}; training goes on without it")
-
-    def _open(self) -> None:
         run = read_run(self.folder)
         note = _noted(self.folder / TRACKED, self.project, self.space)
         if note is None:
@@ -83,10 +52,10 @@ class Trackio(Listener):
             auto_log_gpu=False,
         )
 
-    def _log(self, line: Line, model: Path | None) -> None:
+    def tick(self, line: Line, model: Path | None) -> None:
         """Scalars, and the grid of a snapshot; what is trained again is not sent again."""
         nimg = line[NIMG]
-        if nimg <= self._last_nimg:
+        if self.tracked is None or nimg <= self._last_nimg:
             return
         numbers = scalars(line)
         if model is not None:
@@ -97,7 +66,9 @@ class Trackio(Listener):
         self.note = {**self.note, "nimg": nimg}
         _write(self.folder / TRACKED, self.note)
 
-    def _close(self, how: str) -> None:
+    def ends(self, how: str) -> None:
+        if self.tracked is None:  # it could not be begun
+            return
         best = (self.folder / BEST).resolve()
         if best.is_dir():
             artifact = self.module.Artifact(
