@@ -134,8 +134,15 @@ def _result(hub: Any, record: Mapping[str, Any]) -> Any:
         metric_type=metric,
         metric_name=f"{metric} (n = {n}, seed {seed})",
         metric_value=round(record["value"], 4),
-        metric_args={"n": n, "seed": seed, "floor": round(record["floor"], 4)},
+        metric_args={"n": n, "seed": seed, **_further(record)},
     )
+
+
+def _further(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The floor of a measurement and by which detector it was made, as far as it has them."""
+    numbers = ("floor", "floor_n", "value_at_floor_n")
+    told = {key: round(record[key], 4) for key in numbers if record.get(key) is not None}
+    return told | {key: record[key] for key in ("detector", "detector_hash") if key in record}
 
 
 def _summary(facts: Facts) -> str:
@@ -228,17 +235,34 @@ def _kind(reason: str) -> str:
 def _quality(facts: Facts) -> list[str]:
     if not facts.records:
         return ["## How good it is\n", "It was not measured.\n", *_memory(facts)]
-    head = "| metric | value | floor | n | seed | pictures |\n|---|---|---|---|---|---|"
+    head = "| metric | value | floor | n | seed | better | by | pictures |\n" + "|---" * 8 + "|"
     rows = [
-        f"| {r['metric']} | {r['value']:.2f} | {r['floor']:.2f} | {r['n']} | {r['seed']} "
-        f"| {r['data']} |"
+        f"| {r['metric']} | {r['value']:.4g} | {_floor(r)} | {r['n']} | {r['seed']} "
+        f"| {r.get('better', 'lower')} | {_seen_by(r)} | {_cell(str(r['data']))} |"
         for r in facts.records
     ]
     note = (
-        "The floor is the same measure between two halves of the real pictures; lower is better. "
-        "Pictures were drawn at psi 1 with random noise. `metrics.json` has it in full.\n"
+        "The floor is the same measure of real pictures: for distances, between two halves of "
+        "them. Pictures were drawn at psi 1 with random noise. `metrics.json` has it in full.\n"
     )
     return ["## How good it is\n", head, *rows, "", note, *_memory(facts)]
+
+
+def _floor(record: Mapping[str, Any]) -> str:
+    """What real pictures get, at their own number beside the generated ones at that number."""
+    if record.get("floor") is None:
+        return "-"
+    text = f"{record['floor']:.4g}"
+    if (beside := record.get("value_at_floor_n")) is not None:
+        text += f" at n = {record['floor_n']}, where the value is {beside:.4g}"
+    return text
+
+
+def _seen_by(record: Mapping[str, Any]) -> str:
+    if "detector" not in record:
+        return "pixels"
+    papers = "" if record.get("comparable_with_papers") else " (not comparable with papers)"
+    return f"{_cell(str(record['detector']))}{papers}"
 
 
 def _memory(facts: Facts) -> list[str]:
@@ -263,10 +287,16 @@ def _limits(facts: Facts) -> list[str]:
         "pictures have much or little of, its own have too."
     ]
     lines += [
-        f"By {r['metric']} its pictures are {r['value'] / r['floor']:.1f} times as far from the "
-        "real ones as two halves of the real ones are from each other."
+        f"By {r['metric']} its pictures are {_times(r):.1f} times as far from the real ones as two "
+        "halves of the real ones are from each other."
         for r in facts.records
-        if r["floor"] > 0
+        if r["metric"].startswith(("swd", "fid")) and r["floor"]
+    ]
+    lines += [
+        f"Of {r['n']} samples {r['value']:.0%} are much nearer to one training picture than to "
+        f"others alike; of the training pictures themselves {r['floor']:.0%} are."
+        for r in facts.records
+        if r["metric"] == "memorisation"
     ]
     how = f"at p = {p:.2f}" if p else ""
     if facts.training.get("settings", {}).get("aug") == "diffaugment":
@@ -274,6 +304,11 @@ def _limits(facts: Facts) -> list[str]:
     if how:
         lines.append(f"It was trained with pictures augmented {how}; traces of that can show.")
     return ["## What it cannot do\n", " ".join(lines) + "\n"]
+
+
+def _times(record: Mapping[str, Any]) -> float:
+    """A distance by that of as many real pictures."""
+    return record.get("value_at_floor_n", record["value"]) / record["floor"]
 
 
 def _making(facts: Facts) -> list[str]:

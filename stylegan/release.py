@@ -28,6 +28,7 @@ from stylegan.checkpoint import (
 from stylegan.config import UserError
 from stylegan.data import DataError, Pictures
 from stylegan.evaluate import METRICS_FILE, read_records
+from stylegan.metrics import SHEETS
 from stylegan.model import Model, load
 from stylegan.nearest import nearest, sheet
 from stylegan.recipe import Recipe
@@ -155,7 +156,9 @@ def build_model(config: PublishConfig, say: Say = print) -> tuple[Model, dict[st
         hidden = name in (ANSWERS, ENCODER_STATE) or any(x[0] == "." for x in inside.parts)
         if not path.is_file() or hidden:
             continue
-        if path.suffix in PUBLISHED:
+        if name in SHEETS:
+            say(f"left out: {name}, which shows training pictures")
+        elif path.suffix in PUBLISHED:
             files[name] = path
         else:
             say(f"left out: {name}, which is no part of a model")

@@ -330,6 +330,8 @@ class Streams:
         file = self._open.get(name)
         done = int(group.sum_(torch.tensor([file.count if file else 0])))
         for piece in _shared(self.comparison, what, done, stop, batch, make):
+            if not piece.isfinite().all():
+                raise UserError("what is measured is not finite: the features hold no numbers")
             if file:
                 file.add(piece.numpy())
         return file.rows(n) if file else None

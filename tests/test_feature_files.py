@@ -103,6 +103,6 @@ def test_arrays_are_kept_by_key_and_damaged_ones_are_not_there():
     path = place_of(["a"]).with_suffix(".safetensors")
     whole = path.read_bytes()
     place = whole.rindex(arrays["mean"].tobytes())
-    for damaged in (whole[:-3], b"", whole[:place] + b"\0" + whole[place + 1 :]):
+    for damaged in (whole[:-3], b"", whole[: place + 7] + b"\1" + whole[place + 8 :]):
         path.write_bytes(damaged)
         assert recall(["a"]) is None

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_data import NETWORK, tiny, write_pictures
+from training_data import NETWORK, measured, tiny, write_pictures
 
 from stylegan.atomic import replacing_folder
 from stylegan.checkpoint import read_config
 from stylegan.config import UserError
 from stylegan.data import Pictures
+from stylegan.detectors import Published
 from stylegan.tensors import load_tensors
 from stylegan.training import loop, run, snapshot, state
 from stylegan.training.loop import Outcome, fit
@@ -284,10 +285,58 @@ def test_the_best_model_at_the_end_is_remembered(data, tmp_path, monkeypatch):
     """The last snapshot lies outside of the ticks' own."""
     folder, values = tmp_path / "run", iter([2.0, 1.0, 1.5])
     monkeypatch.setattr(snapshot, "model_folder", lambda run, at: run / "models" / f"{at.nimg:06d}")
-    monkeypatch.setattr(snapshot, "measure", lambda *args, **_: {"swd": {"value": next(values)}})
+    monkeypatch.setattr(snapshot, "measure", lambda *args, **_: measured("swd", next(values)))
     for kimg, best in ((0.04, "000040"), (0.06, "000060"), (0.08, "000060")):
         fit(tiny(data, kimg=kimg, metrics="swd"), folder, say=quiet)
         assert (folder / "best").resolve().name == best
+
+
+def test_higher_can_be_better(data, tmp_path, monkeypatch):
+    folder, values = tmp_path / "run", iter([0.2, 0.4, 0.3])
+    monkeypatch.setattr(snapshot, "model_folder", lambda run, at: run / "models" / f"{at.nimg:06d}")
+    monkeypatch.setattr(
+        snapshot, "measure", lambda *args, **_: measured("diversity", next(values), "higher")
+    )
+    for kimg, best in ((0.04, "000040"), (0.06, "000060"), (0.08, "000060")):
+        fit(tiny(data, kimg=kimg, metrics="diversity"), folder, say=quiet)
+        assert (folder / "best").resolve().name == best
+
+
+def test_another_metric_begins_its_own_comparison(data, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    monkeypatch.setattr(snapshot, "model_folder", lambda run, at: run / "models" / f"{at.nimg:06d}")
+    for kimg, metric, value in ((0.04, "swd", 1.0), (0.06, "fid5k_disc", 9.0)):
+        monkeypatch.setattr(
+            snapshot, "measure", lambda *args, m=metric, v=value, **_: measured(m, v)
+        )
+        fit(tiny(data, kimg=kimg, metrics=metric), folder, say=quiet)
+    assert (folder / "best").resolve().name == "000060"
+
+
+def test_metrics_that_need_no_download_go_on_without_network(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(Published, "url", "http://127.0.0.1:9/none")
+    folder, said = tmp_path / "run", []
+    names = "fid10_full,fid10_disc,kid10_full,diversity,memorisation,swd"
+    assert fit(tiny(data, kimg=0.08, metrics=names), folder, say=said.append) is Outcome.DONE
+    found = [line for line in lines(folder) if any("Metrics/" in key for key in line)]
+    assert len(found) == 2
+    for line in found:
+        names = [key.removeprefix("Metrics/") for key in line if key.startswith("Metrics/")]
+        assert names == ["fid10_disc", "diversity", "memorisation", "swd"]
+    assert sum("goes on without fid10_full, kid10_full: " in words for words in said) == 1
+    assert (folder / "best" / "memorisation.png").is_file()
+
+
+def test_a_metric_that_fails_does_not_end_the_run(data, tmp_path, monkeypatch):
+    def full(*args, **_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(snapshot, "measure", full)
+    folder, said = tmp_path / "run", []
+    assert fit(tiny(data, kimg=0.04, metrics="swd"), folder, say=said.append) is Outcome.DONE
+    assert any("no metrics of this snapshot" in x and "No space left" in x for x in said)
+    assert (folder / "best" / "generator.safetensors").is_file()
 
 
 def test_trained_from_a_thread(data, tmp_path):

@@ -46,7 +46,7 @@ def test_the_card_tells_what_the_run_knows_and_makes_nothing_up(hub, run):
         f'stylegan.load("ann/discs@kimg-{best}")',
         "Tests, and nothing else.",
         "drawn by a program",
-        f"| swd | {record['value']:.2f} | {record['floor']:.2f} | 6 | 0 | discs |",
+        f"| swd | {record['value']:.4g} | {record['floor']:.4g} | 6 | 0 | lower | pixels | discs |",
         f"trained on 12 pictures of discs for {training['kimg']:g} thousand images",
         "nearest among 12 training pictures",
         f"| hours | {training['hours']} |",

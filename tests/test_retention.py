@@ -9,7 +9,7 @@ import sys
 
 import psutil
 import pytest
-from training_data import tiny, write_pictures
+from training_data import measured, tiny, write_pictures
 
 from stylegan.config import ConfigError
 from stylegan.training import run, snapshot
@@ -84,7 +84,7 @@ def test_a_process_that_has_another_s_number_is_none(tmp_path):
 def test_a_run_keeps_so_many(tmp_path, monkeypatch):
     values = iter([3.0, 1.0, 2.0, 2.0, 2.0])
     monkeypatch.setattr(snapshot, "model_folder", lambda run, at: run / "models" / f"{at.nimg:06d}")
-    monkeypatch.setattr(snapshot, "measure", lambda *args, **_: {"swd": {"value": next(values)}})
+    monkeypatch.setattr(snapshot, "measure", lambda *args, **_: measured("swd", next(values)))
     data = write_pictures(tmp_path / "discs.zip")
     config = tiny(data, kimg=0.2, metrics="swd", keep=2)
 

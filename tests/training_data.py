@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from stylegan.config import NetworkConfig, TrainConfig
+from stylegan.evaluate import Measured
 
 NETWORK = NetworkConfig(
     resolution=16,
@@ -64,6 +65,11 @@ def write_pictures(
         pairs = None if labels is None else [list(pair) for pair in zip(names, labels, strict=True)]
         archive.writestr("dataset.json", json.dumps({"labels": pairs}))
     return path
+
+
+def measured(metric: str, value: float, better: str = "lower") -> Measured:
+    """What a snapshot is told of one metric."""
+    return Measured({metric: {"metric": metric, "value": value, "better": better}})
 
 
 def tiny(data: Path, **changes) -> TrainConfig:

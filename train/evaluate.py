@@ -100,8 +100,9 @@ def _classes(record: Record) -> list[str]:
 
 
 def _note(record: Record) -> str:
-    parts = [f"on {record['n']} pictures a side" if "levels" in record else f"n {record['n']}"]
-    parts.append(f"of {record['data']}, seed {record['seed']}")
+    n = f"on {record['n']} pictures"
+    n += " a side of" if "levels" in record else " beside"
+    parts = [f"{n} {record['data']}, seed {record['seed']}"]
     if "detector" in record:
         papers = "" if record["comparable_with_papers"] else ", not comparable with papers"
         parts.append(f"by {record['detector']}{papers}")
