@@ -25,6 +25,7 @@ PACKAGES = {
     "mcp": "'gradio[mcp]'",
     "spaces": "spaces",
     "torch.utils.tensorboard": "tensorboard",
+    "trackio": "trackio",
 }
 
 

@@ -18,7 +18,6 @@ from stylegan.offline import text
 from stylegan.presets import preset
 from stylegan.runs import STATS, Grid, Run, flat
 
-PAGE = "index.html"
 GRID_PX, FRAME_PX = 1024, 512  # largest side of the newest grids, and of those of the time-lapse
 MOST_FRAMES = 48
 MOST_ROWS = 200  # snapshots in the table of metrics

@@ -15,6 +15,8 @@ CONFIG, STATS, LOCK, BEST = "config.json", "stats.jsonl", "lock", "best"
 ALERTS = "alerts.jsonl"
 GRIDS, MODELS, REALS = "grids", "models", "reals.png"
 SAMPLES, METRICS_FILE = "samples.png", "metrics.json"  # of a model
+PAGE = "index.html"
+TRACKED = "tracked.json"  # under which name a tracker has the run
 PREPARED = "prepare.json"  # how the pictures were made, as the data set says
 BEGUN_WITH = "resume-from.txt"  # what was taken from the model that the run began with
 

@@ -10,6 +10,7 @@ import tyro
 from stylegan import comparison_page, curves, run_page
 from stylegan.comparison import read_runs, table
 from stylegan.config import UserError
+from stylegan.runs import PAGE
 
 HELP = """python -m train compare runs/portraits-64 runs/flags-transfer
 
@@ -50,7 +51,7 @@ def main(argv: list[str]) -> int:
         curves.save(curves.draw(runs, call.axis), call.png)
         print(f"\nwritten: {call.png}")
     if len(runs) == 1:
-        report = call.report or runs[0].folder / run_page.PAGE
+        report = call.report or runs[0].folder / PAGE
         run_page.write_page(runs[0], report)
     else:
         report = call.report or REPORT

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from tqdm import tqdm
@@ -22,10 +22,13 @@ from stylegan.model import find_device
 from stylegan.presets import preset
 from stylegan.publish import check_access
 from stylegan.release import save_answers
+from stylegan.training.listeners import Listener
 from stylegan.training.loop import Outcome, fit
+from stylegan.training.page import Page
 from stylegan.training.push import Pusher
 from stylegan.training.run import BEST, CONFIG
 from stylegan.training.step import fast_precision
+from stylegan.training.tracking import Trackio
 from stylegan.training.transfer import after_growth, like, source_network
 from stylegan.version import ROOT
 
@@ -64,6 +67,12 @@ class Call:
     """USER/NAME on the Hub, private if it is new, that snapshots are sent to in the background."""
     push_every: int = 1
     """Snapshots from one that is sent to the next."""
+    track: Literal["none", "trackio"] = "none"
+    """Tell scalars, grids, settings and the best model to a tracker as well."""
+    project: str = ""
+    """The tracker's project; the name of the data, if not given."""
+    track_space: str = ""
+    """Space on the Hub, USER/NAME, that trackio sends it all to; else it stays here."""
     answers: Annotated[Answers, tyro.conf.arg(name="")] = field(default_factory=Answers)
 
 
@@ -72,6 +81,8 @@ def main(argv: list[str]) -> int:
     call = _parse(argv)
     if call.push_every < 1:
         raise UserError(f"push_every {call.push_every} is less than 1")
+    if (call.project or call.track_space) and call.track == "none":
+        raise UserError("--project and --track-space are for a tracker: --track trackio")
     if call.answers != Answers() and not call.push_to_hub:
         raise UserError("what is told for the card needs --push-to-hub USER/NAME")
     config = call.config
@@ -85,7 +96,7 @@ def main(argv: list[str]) -> int:
     try:
         if call.push_to_hub and rank == 0:
             return _fit_and_push(call, folder)
-        return fit(config, folder, fresh=call.fresh).value
+        return fit(config, folder, fresh=call.fresh, listeners=_listeners(call)).value
     except PeerLost as error:
         print(f"train: {error}", file=sys.stderr, flush=True)
         sys.stdout.flush()
@@ -98,10 +109,20 @@ def _fit_and_push(call: Call, folder: Path) -> int:
     if call.answers != Answers():
         save_answers(folder, call.answers)
     pusher = Pusher(partial(_line, call.push_to_hub), folder, call.push_every, tqdm.write)
-    outcome = fit(call.config, folder, fresh=call.fresh, push=pusher)
+    listeners = _listeners(call)
+    outcome = fit(call.config, folder, fresh=call.fresh, push=pusher, listeners=listeners)
     if outcome is Outcome.DONE:
         pusher.finish(folder / BEST)
     return outcome.value
+
+
+def _listeners(call: Call) -> list[Listener]:
+    """The run's page, and the tracker that is asked for."""
+    found: list[Listener] = [Page()]
+    if call.track == "trackio":
+        project = call.project or Path(call.config.data).resolve().stem
+        found.append(Trackio(project, call.track_space, tqdm.write))
+    return found
 
 
 def _line(repo: str, model: Path) -> list[str]:

@@ -6,7 +6,7 @@ import dataclasses
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from enum import Enum
 from functools import partial
@@ -24,6 +24,7 @@ from stylegan.model import find_device
 
 from . import alerts, augment, memory, report, run, schedule, snapshot, state
 from .guards import MOST_RETRIES, Trouble
+from .listeners import Listener, Listeners
 from .push import Push
 from .step import Chance, Trainer
 
@@ -52,6 +53,7 @@ def fit(
     fresh: bool = False,
     say: Callable[[str], None] = tqdm.write,
     push: Push | None = None,
+    listeners: Sequence[Listener] = (),
 ) -> Outcome:
     """Train in the run folder, going on from what is there; `fresh` sets that aside.
 
@@ -72,8 +74,10 @@ def fit(
             training = Training(config, Path(folder), pictures, device, group)
             training.say = say if group.is_first else _silently
             training.push = push or Push()
+            training.hear = Listeners(listeners if group.is_first else (), training.say)
             try:
                 training.begin(fresh)
+                training.hear.begins(training.folder)
                 outcome = training.train(stop)
                 training.end(outcome)
             except PeerLost as error:
@@ -81,6 +85,9 @@ def fit(
                     f"{error}; it is saved at {training.saved_nimg / 1000:.1f} kimg, and the same "
                     "line goes on from there"
                 ) from error
+            except RunError as error:
+                training.hear.ends(f"failed: {error}")
+                raise
             return outcome
 
 
@@ -99,6 +106,7 @@ class Training:
         self.device, self.group = device, group
         self.say: Callable[[str], None] = tqdm.write
         self.push = Push()
+        self.hear = Listeners((), self.say)
         self.trainer = Trainer(config, device, group)
         self.ear = control.Ear(folder, lambda words: self.say(words)) if group.is_first else None
         self.history: list[report.Line] = []
@@ -229,6 +237,7 @@ class Training:
             write(line)
             self.say(report.sentence(line))
             self._alert()
+            self.hear.tick(line, snapshot.model_folder(self.folder, at) if snaps else None)
 
         self.group.first(note)
         at.tick_start_nimg, at.tick_seconds = at.nimg, 0.0
@@ -320,8 +329,10 @@ class Training:
         kimg = f"{self.at.nimg / 1000:.1f} kimg"
         if outcome is Outcome.DONE:
             self.say(f"done at {kimg}: {model}")
+            self.hear.ends(f"done at {kimg}, its budget is used up")
         else:
             self.say(f"stopped at {kimg}, all saved; the same line goes on from here")
+            self.hear.ends(f"stopped at {kimg}; the same line goes on from there")
 
 
 def _check(

@@ -26,16 +26,18 @@ from stylegan.runs import (
     LOCK,
     METRICS_FILE,
     MODELS,
+    PAGE,
     PREPARED,
     SAMPLES,
     STATS,
+    TRACKED,
     flat,
 )
 
 FORMAT = 1
 WRITTEN = {CONFIG, GENERATOR, DISCRIMINATOR, METRICS_FILE, SAMPLES}  # of a model
 PARTS = (
-    *(CONFIG, PREPARED, STATS, ALERTS, BEST, BEGUN_WITH),
+    *(CONFIG, PREPARED, STATS, ALERTS, BEST, BEGUN_WITH, PAGE, TRACKED),
     *(GRIDS, MODELS, "state-A", "state-B", "events"),
 )
 LOOK_SEC = 1.0  # who looks whether a run is trained may hold its lock for a moment
