@@ -55,11 +55,12 @@
       const kimg = (value.numbers || []).find(([name]) => name === "kimg");
       heading.textContent = value.name;
       document.title = kimg ? `${value.name}, ${kimg[1]} kimg` : value.name;
-      const [name, words] = STATES[value.state];
-      const asked = value.asked.map((x) => (x === "stop" ? "to stop after this tick" : "for a snapshot"));
+      const [name, meaning] = STATES[value.state];
+      const words = { stop: "to stop after this tick", snapshot: "for a snapshot" };
+      const asked = value.state === "training" ? value.asked.map((x) => words[x]) : [];
       line.dataset.state = value.state;
       line.querySelector("b").textContent = name;
-      line.querySelector("span").textContent = asked.length ? `asked ${asked.join(" and ")}` : words;
+      line.querySelector("span").textContent = asked.length ? `asked ${asked.join(" and ")}` : meaning;
       list.replaceChildren(
         ...(value.numbers || []).map(([name, number]) => {
           const item = make("div");
@@ -99,7 +100,7 @@
       if (!over.length) return;
       const past = make("details");
       past.open = Boolean(open);
-      past.append(make("summary", `${over.length} ${over.length > 1 ? "alerts" : "alert"} of before`));
+      past.append(make("summary", `${over.length} earlier ${over.length > 1 ? "alerts" : "alert"}`));
       past.append(...over.map(item));
       box.append(past);
     });

@@ -101,7 +101,7 @@ def overfitting(history: History, config: TrainConfig, on: bool) -> Alert | None
         "overfitting",
         seen,
         f"the discriminator knows the training pictures by heart{more}",
-        "the model in `best`, which is from before it got worse; a new run with more pictures, "
+        "the model in best, which is from before it got worse; a new run with more pictures, "
         + ("" if config.mirror else "--mirror if left and right do not matter, ")
         + ("" if config.aug == "ada" else "--aug ada, ")
         + f"a higher --gamma than {config.gamma:g}, or --resume-from a model of others",
@@ -206,7 +206,7 @@ def plateau(history: History, config: TrainConfig, on: bool) -> Alert | None:
         f"{name} was {before:.4g} on average over {half} snapshots and is {after:.4g} over the "
         f"{half} since, which is no gain beyond its noise of {noise:.2g}",
         "the run has given what these settings give",
-        "to stop here and keep `best`; or a new run that begins with it (--resume-from) with a "
+        "to stop here and keep best; or a new run that begins with it (--resume-from) with a "
         f"lower --lr than {config.lr:g}, another --gamma than {config.gamma:g}, or more pictures",
     )
 
