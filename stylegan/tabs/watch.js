@@ -347,13 +347,15 @@
     function frame(panel) {
       const figure = make("figure");
       const head = make("figcaption");
-      head.append(make("b", panel.title), make("small"));
+      const [title, legend] = [make("div"), make("div")];
+      title.append(make("b", panel.title), make("small"));
+      head.append(title, legend);
       for (const line of panel.lines) {
         const label = make("span");
         const dash = make("i");
         dash.style.background = line.colour;
         label.append(dash, make("span", line.label === panel.title ? "" : line.label), make("output"));
-        head.append(label);
+        legend.append(label);
       }
       const svg = document.createElementNS(NS, "svg");
       svg.setAttribute("height", HEIGHT);
