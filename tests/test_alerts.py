@@ -249,6 +249,34 @@ def test_plateau_of_a_real_run(tmp_path):
     assert line.startswith("alert, plateau: swd was ")
 
 
+def test_a_metric_that_is_better_when_higher():
+    rising = ticks(**{"Metrics__is50k": [5.0 + 0.5 * i for i in range(10)]})
+    assert story(rising, TrainConfig(metrics="is50k")) == []
+    assert story(rising[::-1], TrainConfig(metrics="is50k")) == [(9, "+plateau")]
+
+
+# Memorisation
+
+
+def test_copies_of_training_pictures():
+    history = ticks(Metrics__memorisation=[0.0, 0.08, 0.15, 0.08, 0.02])
+    assert story(history) == [(2, "+memorisation"), (4, "-memorisation")]
+    (alert,), _ = alerts.changes(history[:3], CONFIG, [])
+    assert alert.seen.startswith("15% of the samples") and "inspect" in alert.advice
+
+
+def test_memorisation_of_a_run(tmp_path, monkeypatch):
+    """Where the metric says so at a snapshot."""
+    write = loop.snapshot.write
+    monkeypatch.setattr(
+        loop.snapshot, "write", lambda *args: {**write(*args), "Metrics/memorisation": 0.4}
+    )
+    data, said = write_pictures(tmp_path / "discs.zip"), []
+    fit(tiny(data, kimg=0.008, tick_kimg=0.008, snap=1), tmp_path / "run", say=said.append)
+    (line,) = [line for line in said if line.startswith("alert")]
+    assert line.startswith("alert, memorisation: 40% of the samples")
+
+
 # Starving
 
 

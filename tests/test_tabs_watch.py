@@ -79,7 +79,7 @@ def test_buttons_write_requests_and_take_them_back(page, trained):
     assert ask[page.snapshot].interactive is False
     ask = page._ask("stop")("run", {})
     assert control.read(trained) == Requests(snapshot=True, stop=True)
-    assert ask[page.stop].value == "Go on after this tick"
+    assert ask[page.stop].value == "Do not stop"
     page._ask("stop")("run", {})
     assert control.read(trained) == Requests(snapshot=True)
     other = WatchPage(trained)

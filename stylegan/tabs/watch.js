@@ -55,11 +55,12 @@
       const kimg = (value.numbers || []).find(([name]) => name === "kimg");
       heading.textContent = value.name;
       document.title = kimg ? `${value.name}, ${kimg[1]} kimg` : value.name;
-      const [name, words] = STATES[value.state];
-      const asked = value.asked.map((x) => (x === "stop" ? "to stop after this tick" : "for a snapshot"));
+      const [name, meaning] = STATES[value.state];
+      const words = { stop: "to stop after this tick", snapshot: "for a snapshot" };
+      const asked = value.state === "training" ? value.asked.map((x) => words[x]) : [];
       line.dataset.state = value.state;
       line.querySelector("b").textContent = name;
-      line.querySelector("span").textContent = asked.length ? `asked ${asked.join(" and ")}` : words;
+      line.querySelector("span").textContent = asked.length ? `asked ${asked.join(" and ")}` : meaning;
       list.replaceChildren(
         ...(value.numbers || []).map(([name, number]) => {
           const item = make("div");
@@ -99,7 +100,7 @@
       if (!over.length) return;
       const past = make("details");
       past.open = Boolean(open);
-      past.append(make("summary", `${over.length} ${over.length > 1 ? "alerts" : "alert"} of before`));
+      past.append(make("summary", `${over.length} earlier ${over.length > 1 ? "alerts" : "alert"}`));
       past.append(...over.map(item));
       box.append(past);
     });
@@ -346,13 +347,15 @@
     function frame(panel) {
       const figure = make("figure");
       const head = make("figcaption");
-      head.append(make("b", panel.title), make("small"));
+      const [title, legend] = [make("div"), make("div")];
+      title.append(make("b", panel.title), make("small"));
+      head.append(title, legend);
       for (const line of panel.lines) {
         const label = make("span");
         const dash = make("i");
         dash.style.background = line.colour;
         label.append(dash, make("span", line.label === panel.title ? "" : line.label), make("output"));
-        head.append(label);
+        legend.append(label);
       }
       const svg = document.createElementNS(NS, "svg");
       svg.setAttribute("height", HEIGHT);

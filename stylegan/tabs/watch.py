@@ -156,7 +156,7 @@ class WatchPage:
     def _buttons(self, status: Glance) -> Updates:
         trained, asked = status["state"] == TRAINING, status["asked"]
         snapshot = "Snapshot asked for ..." if "snapshot" in asked else "Snapshot now"
-        stop = "Go on after this tick" if "stop" in asked else "Stop after this tick"
+        stop = "Do not stop" if "stop" in asked else "Stop after this tick"
         return {
             self.snapshot: gr.Button(snapshot, interactive=trained and "snapshot" not in asked),
             self.stop: gr.Button(stop, interactive=trained),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from stylegan.comparison import HIGHER_IS_BETTER
 from stylegan.config import TrainConfig
 
 Line = dict[str, Any]
@@ -33,6 +34,9 @@ RUNAWAY_TICKS = 4  # that such a median needs
 NONFINITE_TICKS = 2  # one tick of them comes and goes, in float16 above all
 CALM_TICKS = 3  # after which a divergence is over
 
+MEMORISED = 0.1  # share of samples that are copies; sets without twins measure about 0
+RELEARNED = 0.05  # where the alert ends
+
 PLATEAU_SNAPSHOTS = 10
 PLATEAU_NOISE = 2.0  # standard errors that count as a change
 
@@ -43,6 +47,7 @@ R_T, P = "Loss/signs/real", "Progress/augment_p"
 LOSSES = ("Loss/D/loss", "Loss/G/loss")
 NONFINITE = "Guards/nonfinite/"
 DIVERSITY = "Samples/diversity"
+MEMORISATION = "Metrics/memorisation"
 WAITED, STEPPED = "Timing/data_sec", "Timing/step_sec"
 
 
@@ -101,7 +106,7 @@ def overfitting(history: History, config: TrainConfig, on: bool) -> Alert | None
         "overfitting",
         seen,
         f"the discriminator knows the training pictures by heart{more}",
-        "the model in `best`, which is from before it got worse; a new run with more pictures, "
+        "the model in best, which is from before it got worse; a new run with more pictures, "
         + ("" if config.mirror else "--mirror if left and right do not matter, ")
         + ("" if config.aug == "ada" else "--aug ada, ")
         + f"a higher --gamma than {config.gamma:g}, or --resume-from a model of others",
@@ -198,15 +203,16 @@ def plateau(history: History, config: TrainConfig, on: bool) -> Alert | None:
         return None
     half = PLATEAU_SNAPSHOTS // 2
     before, after = statistics.fmean(found[:half]), statistics.fmean(found[half:])
+    gain = after - before if name.startswith(HIGHER_IS_BETTER) else before - after
     noise = _noise(found) * (2 / half) ** 0.5  # of the difference of two means
-    if before - after > PLATEAU_NOISE * noise:
+    if gain > PLATEAU_NOISE * noise:
         return None
     return Alert(
         "plateau",
         f"{name} was {before:.4g} on average over {half} snapshots and is {after:.4g} over the "
         f"{half} since, which is no gain beyond its noise of {noise:.2g}",
         "the run has given what these settings give",
-        "to stop here and keep `best`; or a new run that begins with it (--resume-from) with a "
+        "to stop here and keep best; or a new run that begins with it (--resume-from) with a "
         f"lower --lr than {config.lr:g}, another --gamma than {config.gamma:g}, or more pictures",
     )
 
@@ -215,6 +221,25 @@ def _noise(values: Sequence[float]) -> float:
     """Standard deviation of one value, from successive differences, which a trend moves little
     (von Neumann et al., 1941)."""
     return statistics.fmean((b - a) ** 2 / 2 for a, b in pairwise(values)) ** 0.5
+
+
+# It draws what it was shown
+
+
+def memorisation(history: History, config: TrainConfig, on: bool) -> Alert | None:
+    """Many samples are copies of training pictures; known where that metric is measured."""
+    found = _series(history, MEMORISATION)
+    if not found or found[-1] <= (RELEARNED if on else MEMORISED):
+        return None
+    return Alert(
+        "memorisation",
+        f"{found[-1]:.0%} of the samples are copies of training pictures",
+        "there are too few pictures for so long a training, or many of them are nearly the same",
+        "memorisation.png of the model shows the pairs; an earlier model; python -m train inspect "
+        "to find duplicates; a new run with more pictures"
+        + ("" if config.mirror else ", --mirror if left and right do not matter")
+        + f", or a smaller network than --network.channel-base {config.network.channel_base}",
+    )
 
 
 # Waiting for pictures
@@ -249,6 +274,7 @@ CHECKS: dict[str, Check] = {
     "collapse": collapse,
     "divergence": divergence,
     "plateau": plateau,
+    "memorisation": memorisation,
     "starving": starving,
 }
 

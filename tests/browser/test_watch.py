@@ -90,7 +90,7 @@ def test_asked_in_one_browser_and_seen_in_another(visit, run):
         assert control.read(run) == Requests(snapshot=True, stop=True)
         assert control.take(run, "snapshot")
         shows(page, lambda: text(page, "#sg-snapshot"), "Snapshot now")
-        page.get_by_role("button", name="Go on after this tick").click()
+        page.get_by_role("button", name="Do not stop").click()
         shows(other, lambda: text(other, "#sg-stop"), "Stop after this tick")
         assert control.read(run) == Requests()
         wide = other.evaluate("[document.documentElement.scrollWidth, innerWidth]")
@@ -130,7 +130,7 @@ def test_alerts_come_and_go_as_text(visit, run):
     assert "since 8 kimg: p is <b>0.9</b>." in words and "--mirror" in words
     with (run / ALERTS).open("a") as file:
         file.write(json.dumps({"kimg": 12.0, "alert": "overfitting", "state": "ends"}) + "\n")
-    shows(page, lambda: page.locator("summary").all_inner_texts(), ["1 alert of before"])
+    shows(page, lambda: page.locator("summary").all_inner_texts(), ["1 earlier alert"])
     (run / ALERTS).unlink()
 
 
