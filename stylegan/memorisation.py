@@ -26,7 +26,8 @@ THUMB_PX = 32
 COARSE_PX = 16
 CANDIDATES = 20
 """Training pictures that look nearest at once, which samples are laid over."""
-SCALES = (0.82, 0.88, 0.94, 1.0, 1.06)
+SCALES = (0.88, 0.94, 1.0, 1.06, 1.12, 1.18)
+"""Of the sample: above 1 it is shrunk, as one that shows a part of a training picture must be."""
 SHIFTS = (-0.12, -0.06, 0.0, 0.06, 0.12)
 """Of half a side."""
 MARGIN = 1 / 8

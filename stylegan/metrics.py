@@ -260,7 +260,7 @@ def diversity_of(streams: Streams, metric: Metric) -> Finish:
     pictures = comparison.pictures
     n = min(comparison.num or DIVERSITY_SAMPLES, count_originals(pictures))
     if n < 3:
-        raise UserError(f"diversity needs 3 real pictures at least, not {n}")
+        raise UserError(f"diversity needs 3 samples and real pictures at least, not {n}")
     samples = _in_the_first(comparison, generated(comparison, n), _thumbs)
 
     def finish() -> list[Record]:

@@ -19,6 +19,7 @@ from stylegan.detectors import Published, ScriptDetector
 from stylegan.distances import fid, inception_score, kid, kid_subsets, moments, precision_recall
 from stylegan.evaluate import available, measure, save
 from stylegan.streams import Comparison, generated, real_halves
+from train.evaluate import table
 
 
 @pytest.fixture(autouse=True)
@@ -229,6 +230,17 @@ def test_what_can_be_measured_here(tmp_path, monkeypatch, own):
     assert available(names, own, said.append) == names
     with pytest.raises(UserError, match="there is no detector file"):
         available(names, "nowhere.pt", said.append)
+
+
+def test_every_record_can_be_shown(tmp_path, own):
+    """Also those without a floor, and of very few pictures."""
+    pictures = Pictures(a_zip(tmp_path / "few.zip", count=6, labels=[0, 1]))
+    network = a_generator(dataclasses.replace(SMALL, c_dim=2))
+    names = ["ppl2_wend", "diversity", "memorisation", "swd", "fid10_full"]
+    found = measure(network, pictures, names, num=3, detector=own).records
+    shown = {name: table(record) for name, record in found.items()}
+    assert "floor" not in shown["ppl2_wend"] and "  class 0: coverage" in shown["diversity"]
+    assert "floor of 3" in shown["fid10_full"] and "16 px" in shown["swd"]
 
 
 def test_numbers_and_pictures_in_a_model_folder(tmp_path, data):

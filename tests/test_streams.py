@@ -17,13 +17,16 @@ from test_evaluate import SMALL, a_generator, a_zip
 from test_features import discriminator
 
 from stylegan import streams as module
+from stylegan.checkpoint import save_model
 from stylegan.data import Pictures
 from stylegan.detectors import ScriptDetector
 from stylegan.evaluate import measure
 from stylegan.feature_files import FOLDER
 from stylegan.metric_names import parse
+from stylegan.networks.discriminators import Discriminator
 from stylegan.networks.mapping import broadcast
 from stylegan.streams import Comparison, Streams, draw, generated
+from train.__main__ import main
 
 HERE = Path(__file__).parent
 
@@ -225,7 +228,10 @@ NAMES = ["fid10_full", "kid9_full", "pr93_full", "is30", "ppl2_wend", "swd"]
 NAMES += ["memorisation", "diversity", "fid10_disc"]
 
 
-def several(size, arguments, folder):
+COMMAND = "import sys; from train.__main__ import main; sys.exit(main(sys.argv[1:]))"
+
+
+def several(size, code, arguments, folder):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = str(s.getsockname()[1])
@@ -234,7 +240,7 @@ def several(size, arguments, folder):
     meet |= {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "STYLEGAN_CACHE": str(folder)}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", RUNNER, *map(str, arguments)],
+            [sys.executable, "-c", code, *map(str, arguments)],
             env=os.environ | meet | {"RANK": str(i)},
             stdout=subprocess.PIPE,
             text=True,
@@ -243,16 +249,37 @@ def several(size, arguments, folder):
     ]
     said = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * size
-    return [json.loads(words) for words in said]
+    return said
 
 
 def test_several_processes_give_the_number_of_one(data, tmp_path):
     detector = write(tmp_path / "both.pt", TwoInOne)
     arguments = [data, detector, *NAMES]
-    (alone,) = several(1, arguments, tmp_path / "one")
-    first, second = several(2, arguments, tmp_path / "two")
-    assert first == alone and len(alone) == len(NAMES) + 1
-    assert second == {}
+    (alone,) = several(1, RUNNER, arguments, tmp_path / "one")
+    first, second = several(2, RUNNER, arguments, tmp_path / "two")
+    assert json.loads(first) == json.loads(alone) and len(json.loads(alone)) == len(NAMES) + 1
+    assert json.loads(second) == {}
+
+
+def test_the_command_as_two_processes(data, tmp_path):
+    """The first one speaks and writes."""
+    save_model(tmp_path / "model", SMALL, {}, a_generator(), Discriminator(SMALL))
+    arguments = ["evaluate", "--model", tmp_path / "model", "--data", data, "--device", "cpu"]
+    arguments += ["--metrics", "fid20_disc,diversity", "--batch", "4"]
+    first, second = several(2, COMMAND, arguments, tmp_path / "two")
+    assert second == "" and "fid20_disc" in first and "not comparable with papers" in first
+    records = json.loads((tmp_path / "model" / "metrics.json").read_text())
+    assert [x["metric"] for x in records] == ["fid20_disc", "diversity"]
+
+
+def test_an_interrupted_command_says_that_it_goes_on(data, tmp_path, capsys, monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    save_model(tmp_path / "model", SMALL, {}, a_generator())
+    monkeypatch.setattr("train.evaluate.evaluate", stop)
+    assert main(["evaluate", "--model", str(tmp_path / "model"), "--data", str(data)]) == 1
+    assert "stopped; the same line goes on from here" in capsys.readouterr().err
 
 
 class TwoInOne(torch.nn.Module):

@@ -80,7 +80,9 @@ def table(record: Record) -> str:
     if record["floor"] is not None:
         n = record.get("floor_n")
         rows.append([f"floor of {n}" if n else "floor", record["floor"], *floors.values()])
-    rows += [[name.replace("_", " "), record[name]] for name in _FURTHER if name in record]
+    rows += [
+        [name.replace("_", " "), record[name]] for name in _FURTHER if record.get(name) is not None
+    ]
     return "\n".join([*map(_line, rows), *_classes(record), _note(record)])
 
 
@@ -113,5 +115,5 @@ def _note(record: Record) -> str:
 def _line(cells: Sequence[str | float]) -> str:
     first, *rest = cells
     return f"{first:<28}" + "".join(
-        f"{cell:>10}" if isinstance(cell, str | None) else f"{cell:>10.4g}" for cell in rest
+        f"{cell:>10}" if isinstance(cell, str) else f"{cell:>10.4g}" for cell in rest
     )
