@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from stylegan.config import TrainConfig, UserError
+from stylegan.metric_names import higher_is_better
 from stylegan.runs import Point, Run, flat, labels_of, read_run
 
-HIGHER_IS_BETTER = ("pr", "is", "coverage", "diversity")  # how the names of such metrics begin
 MISSING = "-"
 MOST_WIDTH = 40  # letters of a setting in a terminal
 
@@ -74,7 +74,7 @@ def winner(metric: str, found: Sequence[Reached]) -> Reached | None:
 
 
 def _sign(metric: str) -> int:
-    return -1 if metric.startswith(HIGHER_IS_BETTER) else 1
+    return -1 if higher_is_better(metric) else 1
 
 
 def _reached(run: Run, label: str, metric: str) -> Reached:

@@ -20,7 +20,7 @@ from stylegan.data import Pictures
 from stylegan.distributed import ALONE, Group, joined
 from stylegan.fetch import FetchError
 from stylegan.latents import MAX_SEED
-from stylegan.metric_names import KNOWN, parse, parse_all
+from stylegan.metric_names import KNOWN, higher_is_better, parse, parse_all
 from stylegan.metrics import FAMILIES, Record
 from stylegan.model import find_device
 from stylegan.networks.discriminators import AnyDiscriminator
@@ -114,7 +114,8 @@ def measure(
                 sheet = record.pop("picture", None)
                 if sheet is not None:
                     found.sheets[record["metric"]] = sheet
-                found.records[record["metric"]] = _finite(record) | about
+                better = "higher" if higher_is_better(record["metric"]) else "lower"
+                found.records[record["metric"]] = _finite(record) | {"better": better} | about
     return found
 
 

@@ -25,6 +25,7 @@ PATTERNS = {  # family -> how its names look, and what people read of that
     "memorisation": (r"memorisation", "memorisation"),
     "diversity": (r"diversity", "diversity"),
 }
+HIGHER_IS_BETTER = ("pr", "is", "diversity")  # how the names of such metrics begin
 MORE = "fid5k_full, fid50k_disc and the like, ppl_wfull, ppl_zend, ppl_zfull"
 
 
@@ -74,6 +75,11 @@ def parse(name: str) -> Metric:
 def parse_all(names: Sequence[str]) -> list[Metric]:
     """The metrics of these names, each once."""
     return [parse(name) for name in dict.fromkeys(names)]
+
+
+def higher_is_better(name: str) -> bool:
+    """Whether the larger of two such numbers is the better one."""
+    return name.startswith(HIGHER_IS_BETTER)
 
 
 KNOWN = ", ".join(example for _, example in PATTERNS.values()) + f"; also {MORE}"

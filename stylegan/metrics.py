@@ -119,7 +119,7 @@ def precision_recall_of(streams: Streams, metric: Metric) -> Finish:
         values = precision_recall(reals, fakes, metric.k, device)
         beside = precision_recall(reals[a], fakes[: len(a)], metric.k, device)
         return [
-            _record(metric, detector, value, metric.n, "higher", name=f"{metric.name}_{kind}")
+            _record(metric, detector, value, metric.n, name=f"{metric.name}_{kind}")
             | {"floor": float(least), "floor_n": len(a), "value_at_floor_n": other}
             for kind, value, least, other in zip(
                 ("precision", "recall"), values, floor["pr"], beside, strict=True
@@ -139,7 +139,7 @@ def inception_score_of(streams: Streams, metric: Metric) -> Finish:
     def finish() -> list[Record]:
         value, deviation = inception_score(fakes)
         floor = {"floor": inception_score(reals)[0], "floor_n": len(reals)}
-        return [_record(metric, detector, value, metric.n, "higher", std=deviation, **floor)]
+        return [_record(metric, detector, value, metric.n, std=deviation, **floor)]
 
     if len(streams.chosen(most)) < 10 or metric.n < 10:
         raise UserError(f"{metric.name} needs 10 pictures on each side at least")
@@ -177,7 +177,6 @@ def swd_of(streams: Streams, metric: Metric) -> Finish:
                 "levels": found,
                 "floor_levels": {side: floor[side] for side in found},
                 "n": n,
-                "better": "lower",
             }
         ]
 
@@ -220,7 +219,6 @@ def memorisation_of(streams: Streams, metric: Metric) -> Finish:
                 "distance_of_data": float(twins.distance.mean()),
                 "ratio": float(np.median(found.ratio)),
                 "ratio_of_data": float(np.median(twins.ratio)),
-                "better": "lower",
                 "picture": _pairs(comparison, found, rows),
             }
         ]
@@ -285,7 +283,6 @@ def diversity_of(streams: Streams, metric: Metric) -> Finish:
                 else None,
                 **more,
                 **_by_class(comparison, samples, reals, rows, found.covered),
-                "better": "higher",
             }
         ]
 
@@ -329,7 +326,6 @@ def _record(
     detector: Detector,
     value: float,
     n: int,
-    better: str = "lower",
     name: str | None = None,
     **more: Any,
 ) -> Record:
@@ -338,7 +334,6 @@ def _record(
         "value": value,
         **more,
         "n": n,
-        "better": better,
         "detector": detector.name,
         "detector_hash": detector.hash,
         "comparable_with_papers": detector.published,

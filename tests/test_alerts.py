@@ -134,6 +134,17 @@ def test_collapse_begins_and_ends():
     assert "--gamma than 1" in alert.advice
 
 
+def test_advice_about_classes_is_for_those_who_begin_with_them():
+    network = dataclasses.replace(CONFIG.network, c_dim=6)
+    for config, advised in (
+        (CONFIG, False),
+        (dataclasses.replace(CONFIG, network=network), True),
+        (dataclasses.replace(CONFIG, network=network, resume_from="checkpoints/one"), False),
+    ):
+        (alert,), _ = alerts.changes(diverse(0.9, 0.15, 0.05), config, [])
+        assert ("--network.c-dim 0" in alert.advice) == advised
+
+
 def test_pictures_that_never_begin_to_differ():
     assert story(diverse(*[0.05] * 12)) == [(9, "+collapse")]
 
@@ -253,6 +264,12 @@ def test_a_metric_that_is_better_when_higher():
     rising = ticks(**{"Metrics__is50k": [5.0 + 0.5 * i for i in range(10)]})
     assert story(rising, TrainConfig(metrics="is50k")) == []
     assert story(rising[::-1], TrainConfig(metrics="is50k")) == [(9, "+plateau")]
+
+
+def test_a_metric_of_two_numbers_goes_by_the_first():
+    falling = [0.9 - 0.05 * i for i in range(10)]
+    both = {"Metrics__pr5k3_full_precision": falling, "Metrics__pr5k3_full_recall": falling[::-1]}
+    assert story(ticks(**both), TrainConfig(metrics="pr5k3_full")) == [(9, "+plateau")]
 
 
 # Memorisation

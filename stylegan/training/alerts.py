@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from stylegan.comparison import HIGHER_IS_BETTER
 from stylegan.config import TrainConfig
+from stylegan.metric_names import higher_is_better
+from stylegan.runs import METRIC
 
 Line = dict[str, Any]
 """One line of stats.jsonl."""
@@ -136,8 +137,16 @@ def collapse(history: History, config: TrainConfig, on: bool) -> Alert | None:
         f"a higher --gamma than {config.gamma:g}, a lower --lr than {config.lr:g}, a larger "
         f"--batch than {config.batch}"
         + (", --aug ada" if config.aug == "none" else "")
-        + "; all three need a new run, which may begin with an earlier model (--resume-from)",
+        + _without_classes_first(config)
+        + "; all of it needs a new run, which may begin with an earlier model (--resume-from)",
     )
+
+
+def _without_classes_first(config: TrainConfig) -> str:
+    """Few pictures collapse by their labels (arXiv 2201.06578), which come second then."""
+    if not config.network.c_dim or config.resume_from:
+        return ""
+    return ", with classes only after a run without them (--network.c-dim 0)"
 
 
 # Numbers run away
@@ -197,13 +206,14 @@ def plateau(history: History, config: TrainConfig, on: bool) -> Alert | None:
     """The first metric has not improved by more than its own noise."""
     if not config.metric_names:
         return None
-    name = config.metric_names[0]
-    found = _series(history, f"Metrics/{name}")[-PLATEAU_SNAPSHOTS:]
+    told = (key.removeprefix(METRIC) for line in history for key in line if METRIC in key)
+    name = next((key for key in told if key.startswith(config.metric_names[0])), "")
+    found = _series(history, METRIC + name)[-PLATEAU_SNAPSHOTS:]
     if len(found) < PLATEAU_SNAPSHOTS:
         return None
     half = PLATEAU_SNAPSHOTS // 2
     before, after = statistics.fmean(found[:half]), statistics.fmean(found[half:])
-    gain = after - before if name.startswith(HIGHER_IS_BETTER) else before - after
+    gain = after - before if higher_is_better(name) else before - after
     noise = _noise(found) * (2 / half) ** 0.5  # of the difference of two means
     if gain > PLATEAU_NOISE * noise:
         return None
