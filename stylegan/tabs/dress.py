@@ -36,8 +36,9 @@ def dress(names: Collection[str], start: str = "") -> dict[str, Any]:
 
 
 def _joined(names: Collection[str], ending: str) -> str:
-    """Files one after the other, page.* first."""
+    """Files one after the other: page.* first, and parts (desk-shelf.js) before the whole
+    (desk.js), which uses them."""
     here = Path(__file__).parent
-    ordered = sorted(names, key=lambda name: (name != FIRST, name))
+    ordered = sorted(names, key=lambda name: (name != FIRST, f"{name}{ending}"))  # "-" < "."
     paths = (here / f"{name}{ending}" for name in ordered)
     return "\n".join(path.read_text(encoding="utf-8") for path in paths if path.exists())
