@@ -90,11 +90,11 @@ def draw(comparison: Comparison, rows: range) -> Tensor:
         draws = chance.generator(comparison.seed, "metric/picture", i)
         zs.append(torch.randn(1, config.z_dim, generator=draws))
         places.append(int(torch.randint(len(comparison.pictures), [], generator=draws)))
-        maps.append(_noise(network, draws))
+        maps.append(noise_maps(network, draws))
     with exact(comparison.device):
         c = _labels(comparison, places)
         ws = broadcast(network.mapping(torch.cat(zs).to(comparison.device), c), config.num_ws)
-        return to_uint8(network.synthesis(ws, _stacked(maps, comparison.device))).cpu()
+        return to_uint8(network.synthesis(ws, stacked(maps, comparison.device))).cpu()
 
 
 def labels_of(comparison: Comparison, n: int) -> Tensor:
@@ -154,11 +154,13 @@ def _shared(
             comparison.progress(what, end, stop)
 
 
-def _noise(network: Generator, draws: torch.Generator) -> list[Tensor]:
+def noise_maps(network: Generator, draws: torch.Generator) -> list[Tensor]:
+    """Random noise for one picture, a map [1, 1, r, r] for each layer."""
     return [torch.randn(1, 1, r, r, generator=draws) for r in network.synthesis.noise_shapes]
 
 
-def _stacked(maps: list[list[Tensor]], device: torch.device) -> list[Tensor]:
+def stacked(maps: list[list[Tensor]], device: torch.device) -> list[Tensor]:
+    """The maps of several pictures, [N, 1, r, r] for each layer."""
     return [torch.cat(layer).to(device) for layer in zip(*maps, strict=True)]
 
 
@@ -365,7 +367,7 @@ def _path_lengths(
         zs.append(torch.randn(1, 2, config.z_dim, generator=draws))
         ts.append(torch.rand(1, 1, generator=draws) if metric.full else torch.zeros(1, 1))
         places.append(int(torch.randint(len(comparison.pictures), [], generator=draws)))
-        maps.append(_noise(network, draws))
+        maps.append(noise_maps(network, draws))
     a, b = torch.cat(zs).unbind(1)
     t = torch.cat(ts)
     with exact(device):
@@ -375,7 +377,7 @@ def _path_lengths(
             ends = [lerp(a, b, x.to(device)) for x in (t, t + PPL_EPSILON)]
         else:
             ends = [network.mapping(slerp(a, b, x).to(device), c) for x in (t, t + PPL_EPSILON)]
-        noise = _stacked(maps, device)
+        noise = stacked(maps, device)
         seen = [
             detector.perceptual(network.synthesis(broadcast(w, config.num_ws), noise)) for w in ends
         ]

@@ -171,7 +171,7 @@ def test_path_lengths_are_those_of_a_slow_copy(tmp_path, name, classes):
         a, b = torch.randn(1, 2, 8, generator=draws).unbind(1)
         t = torch.rand(1, 1, generator=draws) if metric.full else torch.zeros(1, 1)
         place = int(torch.randint(12, [], generator=draws))
-        noise = module._noise(network, draws)
+        noise = module.noise_maps(network, draws)
         c = comparison.pictures.labels([place]) if classes else None
 
         def picture(at, a=a, b=b, c=c, noise=noise):

@@ -14,6 +14,7 @@ from stylegan import chance, data
 from stylegan.config import TrainConfig, UserError
 from stylegan.networks.mapping import broadcast
 from stylegan.networks.ops import to_uint8
+from stylegan.streams import noise_maps, stacked
 
 from .stats import Tally
 from .step import Trainer
@@ -80,7 +81,5 @@ def _fakes(trainer: Trainer, rows: list[int], labels: Tensor) -> Tensor:
     z = torch.stack([torch.randn(network.config.z_dim, generator=draw) for draw in draws])
     c = labels.to(device) if network.config.c_dim else None
     ws = broadcast(network.mapping(z.to(device), c), network.config.num_ws)
-    sides = network.synthesis.noise_shapes
-    maps = [[torch.randn(1, r, r, generator=draw) for r in sides] for draw in draws]
-    noise = [torch.stack(layer).to(device) for layer in zip(*maps, strict=True)]
+    noise = stacked([noise_maps(network, draw) for draw in draws], device)
     return to_uint8(network.synthesis(ws, noise)).cpu()
