@@ -1,6 +1,8 @@
-"""The pictures of the page that README and docs/ show: each tab with the model that ships.
+"""The pictures of pages that README and docs/ show: each tab with the model that ships, and watch.
 
-SCREENSHOTS=docs python -m pytest tests/browser/test_screenshots.py     puts them where they belong
+SCREENSHOTS=docs RUN=runs/NAME python -m pytest tests/browser/test_screenshots.py
+
+puts them where they belong; the run is what watch shows.
 """
 
 import os
@@ -9,8 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.app_server import ROOT, running
+from tests.app_server import ROOT, running, serving
 from tests.browser.steps import until_read
+from tests.written_runs import tick, write_run
 
 WIDTH_PX = 1200
 MOST_BYTES = 300_000
@@ -35,13 +38,17 @@ def shipped(tmp_path_factory):
         yield server
 
 
-@pytest.mark.parametrize("name", TABS)
-def test_a_tab_looks_as_the_documents_show_it(chromium, shipped, tmp_path, name):
-    folder = ROOT / os.environ["SCREENSHOTS"] if "SCREENSHOTS" in os.environ else tmp_path
-    link, chosen = TABS[name]
+@pytest.fixture
+def page(chromium):
     context = chromium.new_context(viewport={"width": WIDTH_PX, "height": 900})
     context.set_default_timeout(60_000)
-    page = context.new_page()
+    yield context.new_page()
+    context.close()
+
+
+@pytest.mark.parametrize("name", TABS)
+def test_a_tab_looks_as_the_documents_show_it(page, shipped, tmp_path, name):
+    link, chosen = TABS[name]
     page.goto(shipped.url + link)
     page.locator(chosen).locator("img[src]").wait_for()
     before = page.get_attribute(".sg-picture img:visible", "src")
@@ -50,20 +57,31 @@ def test_a_tab_looks_as_the_documents_show_it(chromium, shipped, tmp_path, name)
     if name == "projection":
         page.get_by_role("button", name="Find its latent").click()
         page.locator("#sg-search [data-state=done]").wait_for()
+    taken(page, tmp_path, name)
+
+
+def test_watch_looks_as_the_documents_show_it(page, tmp_path):
+    if "RUN" in os.environ:
+        run = ROOT / os.environ["RUN"]
+    else:
+        run = write_run(tmp_path / "run", [tick(4.0), tick(8.0, swd=9.0)], grids=(0, 4, 8))
+    with serving(tmp_path, ["-m", "train", "watch", str(run)], PYTHONPATH=str(ROOT)) as server:
+        page.goto(server.url)
+        page.locator(".sg-charts figure").first.wait_for()
+        taken(page, tmp_path, "watch")
+
+
+def taken(page, folder: Path, name: str) -> None:
+    """The whole page, in 256 colours, in a window that is as high: the desk stays at its foot."""
+    path = (ROOT / os.environ["SCREENSHOTS"] if "SCREENSHOTS" in os.environ else folder) / name
+    path = path.with_suffix(".png")
     page.mouse.move(0, 0)
     until_read(page, lambda: page.evaluate(LOADING), lambda count: count == 0)
-    taken(page, folder / f"{name}.png")
-    context.close()
-    with Image.open(folder / f"{name}.png") as image:
-        assert image.width == WIDTH_PX and image.height > WIDTH_PX // 2
-    assert (folder / f"{name}.png").stat().st_size < MOST_BYTES
-
-
-def taken(page, path: Path) -> None:
-    """The whole page, in 256 colours, in a window that is as high: the desk stays at its foot."""
     height = page.evaluate("document.documentElement.scrollHeight")
     page.set_viewport_size({"width": WIDTH_PX, "height": height})
     page.screenshot(path=path)
     with Image.open(path) as image:
         small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
+    assert small.width == WIDTH_PX and small.height > WIDTH_PX // 2
+    assert path.stat().st_size < MOST_BYTES
