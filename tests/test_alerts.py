@@ -107,6 +107,28 @@ def test_overfitting_of_a_real_run(tmp_path):
     assert event["state"] == "begins" and event["tick"] == 5 and event["seen"] in line
 
 
+def held_out(*r_vs):
+    return ticks(Validation__r_v=r_vs)
+
+
+def test_overfitting_told_by_held_out_pictures():
+    seen = held_out(0.1, 0.6, 0.4, 0.55, 0.7, 0.6, 0.45, 0.38, 0.3, 0.35)
+    assert story(seen) == [(5, "+overfitting"), (9, "-overfitting")]
+    (alert,), _ = alerts.changes(seen[:6], CONFIG, [])
+    assert "r_v is 0.60" in alert.seen and "leak" not in alert.means
+    assert story(held_out(0.6, None, 0.7, None)) == []
+    assert story(held_out(0.6, None, 0.7, None, 0.8)) == [(4, "+overfitting")]
+
+
+def test_overfitting_of_a_real_run_told_by_held_out_pictures(tmp_path):
+    """Those held out are nothing like the pictures of training."""
+    data, said = write_pictures(tmp_path / "four.zip", n=4), []
+    others = write_pictures(tmp_path / "others.zip", n=4, ground=0)
+    config = tiny(data, kimg=0.1, snap=1, validation=str(others), pl_weight=0.0)
+    fit(config, tmp_path / "run", say=said.append)
+    assert [line for line in said if line.startswith("alert, overfitting: r_v is ")]
+
+
 # Collapse
 
 

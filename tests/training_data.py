@@ -46,6 +46,7 @@ def write_pictures(
     labels: list | None = None,
     mode: str = "RGB",
     seed: int = 0,
+    ground: int = 255,
 ) -> Path:
     """A zip of n pictures, each a disc of its own colour and place; on nothing in mode RGBA."""
     chance = np.random.RandomState(seed)
@@ -55,7 +56,7 @@ def write_pictures(
         for name in names:
             cx, cy = chance.randint(side // 4, side * 3 // 4, 2)
             disc = (x - cx) ** 2 + (y - cy) ** 2 < (side // 4) ** 2
-            picture = np.where(disc[:, :, None], chance.randint(0, 255, 3), 255).astype(np.uint8)
+            picture = np.where(disc[:, :, None], chance.randint(0, 255, 3), ground).astype(np.uint8)
             file = BytesIO()
             image = Image.fromarray(picture).convert(mode)
             if mode == "RGBA":

@@ -21,6 +21,8 @@ OVERFITTING_TICKS = 5
 LEAKING_P = 0.8  # from here on augmentations leak into what is drawn (arXiv 2006.06676, 2.2)
 R_T_MARGIN = 0.05  # ADA at rest stays this near: within 0.04 in 20 ticks of portraits-64
 SURE_R_T = 0.95  # where no p answers it: 39 of 40 training pictures are known as such
+HALF_R_V, LESS_R_V = 0.5, 0.4  # begins and ends; 0.5: held out is as near to fake as to training
+R_V_SNAPSHOTS = 3
 
 COLLAPSED = (
     0.2  # pictures differ this much as real ones do; sound runs stay above 0.27, see the tests
@@ -44,7 +46,7 @@ PLATEAU_NOISE = 2.0  # standard errors that count as a change
 STARVED_SHARE, FED_SHARE = 0.3, 0.15  # of the time of a step, where the alert begins and ends
 STARVED_TICKS = 3  # the first one decodes what later ones find in memory
 
-R_T, P = "Loss/signs/real", "Progress/augment_p"
+R_T, P, R_V = "Loss/signs/real", "Progress/augment_p", "Validation/r_v"
 LOSSES = ("Loss/D/loss", "Loss/G/loss")
 NONFINITE = "Guards/nonfinite/"
 DIVERSITY = "Samples/diversity"
@@ -81,37 +83,60 @@ Check = Callable[[History, TrainConfig, bool], "Alert | None"]
 
 
 def overfitting(history: History, config: TrainConfig, on: bool) -> Alert | None:
-    """r_t stays high while p, above 0.8, keeps rising; or where no p answers, it is near 1."""
-    lines = history[-OVERFITTING_TICKS:]
-    r_ts = [mean(line, R_T) for line in lines]
-    if len(lines) < OVERFITTING_TICKS or None in r_ts:
+    """Held-out pictures score as fakes do; r_t stays high while p, above 0.8, keeps rising; or
+    where no p answers it, r_t is near 1.
+    """
+    by_r_t = _leaking if config.aug == "ada" else _sure
+    seen = _told_apart(history, on) or by_r_t(history, config, on)
+    if not seen:
         return None
-    usual = statistics.fmean(r_ts)
-    if config.aug == "ada":
-        ps = [line.get(P, 0.0) for line in lines]
-        rising = ps[-1] > ps[0] if on else all(a < b for a, b in pairwise(ps))
-        high = usual if on else min(r_ts)
-        if not (ps[-1] > LEAKING_P and rising and high > config.target + R_T_MARGIN):
-            return None
-        seen = (
-            f"p is {ps[-1]:.2f} and rose in {OVERFITTING_TICKS} ticks running, while r_t stays at "
-            f"{usual:.2f}, above the target of {config.target:g}"
-        )
-        more = f"; augmentation no longer helps, and above {LEAKING_P:g} it begins to leak"
-    else:
-        if min(r_ts) <= SURE_R_T or r_ts[-1] < r_ts[0]:
-            return None
-        seen = f"r_t is {usual:.2f} over {OVERFITTING_TICKS} ticks, and does not fall"
-        more = ""
+    leaks = config.aug == "ada" and history[-1].get(P, 0.0) > LEAKING_P
+    more = f"; augmentation no longer helps, and above {LEAKING_P:g} it begins to leak"
     return Alert(
         "overfitting",
         seen,
-        f"the discriminator knows the training pictures by heart{more}",
+        f"the discriminator knows the training pictures by heart{more if leaks else ''}",
         "the model in best, which is from before it got worse; a new run with more pictures, "
         + ("" if config.mirror else "--mirror if left and right do not matter, ")
         + ("" if config.aug == "ada" else "--aug ada, ")
         + f"a higher --gamma than {config.gamma:g}, or --resume-from a model of others",
     )
+
+
+def _told_apart(history: History, on: bool) -> str:
+    """Known where there are held-out pictures (--validation)."""
+    last = _series(history, R_V)[-R_V_SNAPSHOTS:]
+    if len(last) < R_V_SNAPSHOTS or (max(last) <= LESS_R_V if on else min(last) <= HALF_R_V):
+        return ""
+    return (
+        f"r_v is {last[-1]:.2f} after {R_V_SNAPSHOTS} snapshots beyond {HALF_R_V:g}: the "
+        "discriminator scores held-out pictures more like generated ones than like those it "
+        "trains on"
+    )
+
+
+def _leaking(history: History, config: TrainConfig, on: bool) -> str:
+    lines = history[-OVERFITTING_TICKS:]
+    r_ts, ps = [mean(line, R_T) for line in lines], [line.get(P, 0.0) for line in lines]
+    if len(lines) < OVERFITTING_TICKS or None in r_ts or ps[-1] <= LEAKING_P:
+        return ""
+    usual = statistics.fmean(r_ts)
+    rises = ps[-1] > ps[0] if on else all(a < b for a, b in pairwise(ps))
+    if not rises or (usual if on else min(r_ts)) <= config.target + R_T_MARGIN:
+        return ""
+    return (
+        f"p is {ps[-1]:.2f} and rose in {OVERFITTING_TICKS} ticks running, while r_t stays at "
+        f"{usual:.2f}, above the target of {config.target:g}"
+    )
+
+
+def _sure(history: History, config: TrainConfig, on: bool) -> str:
+    r_ts = [mean(line, R_T) for line in history[-OVERFITTING_TICKS:]]
+    if len(r_ts) < OVERFITTING_TICKS or None in r_ts:
+        return ""
+    if min(r_ts) <= SURE_R_T or r_ts[-1] < r_ts[0]:
+        return ""
+    return f"r_t is {statistics.fmean(r_ts):.2f} over {OVERFITTING_TICKS} ticks, and does not fall"
 
 
 # All pictures become one
