@@ -18,9 +18,9 @@ from stylegan.projector import ProjectConfig, Projection, target
 from stylegan.recipe import Edit, Recipe, RowMix
 from stylegan.tabs.crosstable import EXAMPLES as tables
 from stylegan.tabs.crosstable import usual_table
-from stylegan.tabs.interpolation import examples as walks
 from stylegan.tabs.link import welcome
 from stylegan.tabs.tab import fitting_cut
+from stylegan.tabs.walks import examples as walks
 from stylegan.tensors import CheckpointError
 from stylegan.training.encoder_loop import EncoderTrainConfig, EncoderTrainer
 from stylegan.walk import Walk

@@ -18,12 +18,13 @@ from stylegan.config import NetworkConfig
 from stylegan.query import pack_latent
 from stylegan.recipe import MAX_SEED, Edit, Recipe, RecipeError, RowMix
 from stylegan.stamp import read_png, read_recipe
-from stylegan.tabs import interpolation as module
+from stylegan.tabs import clips, interpolation
 from stylegan.tabs.clips import short_name
-from stylegan.tabs.interpolation import ALL, InterpolationTab, examples, read_keyframes
+from stylegan.tabs.interpolation import InterpolationTab
 from stylegan.tabs.link import Opened
 from stylegan.tabs.parts import notes_part
 from stylegan.tabs.session import Session
+from stylegan.tabs.walks import ALL, examples, making_value, read_keyframes
 from stylegan.walk import CURVES, EASES, Walk
 from tests.app_server import ROOT, running
 
@@ -264,7 +265,7 @@ def test_thumbnails_that_no_page_sends(tab, sent):
 
 
 def test_a_slow_drawing_shows_what_it_has_and_gives_way_to_a_newer_one(tab, monkeypatch):
-    monkeypatch.setattr(module, "PATIENCE_SEC", -1)
+    monkeypatch.setattr(interpolation, "PATIENCE_SEC", -1)
     monkeypatch.setattr("stylegan.tabs.session.STEP_PIXELS", 16 * 16)
     view = opened(tab, Walk((901, 902, 903)))[tab.view]
     drawing = tab._fill({tab.view: view, tab.place: ALL}, ANN)
@@ -379,7 +380,7 @@ def made(tab, sent, kind="MP4"):
 
 @pytest.mark.parametrize("kind", ["MP4", "WebM", "GIF"])
 def test_a_clip_comes_with_its_progress_and_then_from_its_file(tab, monkeypatch, kind):
-    monkeypatch.setattr(module, "STEP_SEC", -1)
+    monkeypatch.setattr(clips, "STEP_SEC", -1)
     sent = controls(tab, opened(tab, Walk((5, 9), frames=12)))
     first, *steps, end = made(tab, sent, kind)
     assert (first["state"], first["done"], first["total"]) == ("making", 0, 13)
@@ -391,9 +392,9 @@ def test_a_clip_comes_with_its_progress_and_then_from_its_file(tab, monkeypatch,
 
 
 def test_the_time_left_is_told_once_it_is_known():
-    assert module._making(10, 100, 0.5)["words"] == "10 of 100 frames"
-    assert module._making(10, 100, 2)["words"] == "10 of 100 frames, about 18 s left"
-    assert module._making(10, 1000, 5)["words"] == "10 of 1000 frames, about 8 min left"
+    assert making_value(10, 100, 0.5)["words"] == "10 of 100 frames"
+    assert making_value(10, 100, 2)["words"] == "10 of 100 frames, about 18 s left"
+    assert making_value(10, 1000, 5)["words"] == "10 of 1000 frames, about 8 min left"
 
 
 def test_a_clip_that_is_left_is_not_kept(tab):

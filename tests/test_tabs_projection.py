@@ -31,8 +31,9 @@ from stylegan.tabs.interpolation import View as WalkView
 from stylegan.tabs.link import Opened, open_file, open_text
 from stylegan.tabs.mixing import MixingTab
 from stylegan.tabs.parts import notes_part
-from stylegan.tabs.projection import ProjectionTab, examples
+from stylegan.tabs.projection import ProjectionTab
 from stylegan.tabs.session import Session
+from stylegan.tabs.target import examples
 from stylegan.walk import Walk
 from tests.app_server import TINY, running
 

@@ -7,8 +7,8 @@ from stylegan.model import load
 from stylegan.projector import ProjectConfig, psnr
 from stylegan.tabs import search as module
 from stylegan.tabs.easel import Easel
-from stylegan.tabs.projection import examples
 from stylegan.tabs.search import Search, lasting
+from stylegan.tabs.target import examples
 
 TINY = Path(__file__).parent / "links/tiny-16"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,7 @@ from stylegan.walk import Walk
 
 KINDS = {"MP4": ".mp4", "WebM": ".webm", "GIF": ".gif"}
 COUNTED_PIXELS = 1 << 18  # of 512 x 512; a larger frame counts for as many of these
+STEP_SEC = 0.25  # between two words on how far a clip is
 NAMED = 6  # keyframes in the name of a file
 
 
@@ -99,3 +101,12 @@ def _place(model: Model, walk: Walk, suffix: str, *what: str) -> str:
 def _size(model: Model, walk: Walk) -> str:
     columns, rows = (side * model.config.resolution for side in walk.grid)
     return f"{columns} x {rows} pixels"
+
+
+def now_and_then(work: Iterator[int]) -> Iterator[int]:
+    """Some of the numbers, a moment apart."""
+    told_at = time.monotonic()
+    for done in work:
+        if time.monotonic() - told_at > STEP_SEC:
+            yield done
+            told_at = time.monotonic()

@@ -15,7 +15,6 @@ import gradio as gr
 from stylegan.directions import STRENGTHS
 from stylegan.mix import layer_side
 from stylegan.model import Model
-from stylegan.query import read_rows
 from stylegan.recipe import Edit, Recipe, RecipeError
 from stylegan.tabs.known import Found, Known, edited
 from stylegan.tabs.link import Opened, ShareRow, Value
@@ -507,53 +506,3 @@ def _fields(recipe: Recipe) -> dict[str, Any]:
 
 def _bare(recipe: Recipe) -> Recipe:
     return Recipe(**_fields(recipe))
-
-
-# The API
-
-
-def add_endpoint(session: Session) -> None:
-    """`/edit` of the HTTP API and of MCP."""
-
-    def edit(query: str, direction: str, strength: float, rows: str = "") -> str:
-        """Draw a picture moved along one of its model's directions.
-
-        Args:
-            query: A recipe as a query string, such as "seed=7&psi=0.7", or a whole share link.
-            direction: The direction's name, one of those that the model's file holds.
-            strength: How far, in standard deviations, from -100 to 100.
-            rows: First and last layer to move, such as "0-3"; if empty, those it is meant for.
-
-        Returns:
-            A PNG file with the recipe inside.
-        """
-        try:
-            return str(session.picture(*_edited(session, query, direction, strength, rows)))
-        except Exception as error:
-            raise gr.Error(in_words(error), print_exception=False) from None
-
-    pieces = [
-        gr.Textbox(label="query", visible=False),
-        gr.Textbox(label="direction", visible=False),
-        gr.Number(label="strength", visible=False),
-        gr.Textbox(label="rows", value="", visible=False),
-    ]
-    picture = gr.Image(label="picture", type="filepath", format="png", visible=False)
-    button = gr.Button(visible=False)
-    button.click(edit, pieces, picture, api_name="edit", concurrency_limit=2)
-
-
-def _edited(
-    session: Session, query: str, direction: str, strength: float, rows: str
-) -> tuple[Model, Recipe]:
-    """The recipe with one more edit, in place of its own along the same direction."""
-    recipe = Recipe.from_query(query, strict=True)
-    model, note = session.pick(recipe.m)
-    if note:
-        gr.Warning(note)
-    known = model.direction_notes.get(direction)
-    usual = known.rows if known else None
-    edit = Edit(direction, strength, read_rows("rows", rows.strip()) if rows.strip() else usual)
-    model.check(dataclasses.replace(recipe, e=(edit,)))
-    others = tuple(other for other in recipe.e if other.direction != direction)
-    return model, dataclasses.replace(recipe, e=(*others, *_nonzero(edit)), t="edit")

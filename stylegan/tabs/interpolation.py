@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import gradio as gr
 
 from stylegan.config import UserError
 from stylegan.model import Model
-from stylegan.query import RecipeError, check_choice, check_number, check_whole, read_sources, shown
+from stylegan.query import check_whole
 from stylegan.recipe import Recipe
 from stylegan.stamp import STRIP_FRAMES
 from stylegan.tabs.clips import (
@@ -25,6 +24,7 @@ from stylegan.tabs.clips import (
     frame_file,
     make_clip,
     most_frames,
+    now_and_then,
     short_name,
     strip_file,
 )
@@ -32,7 +32,6 @@ from stylegan.tabs.link import LONG_PIXELS, USUAL_PX, Opened, link_value
 from stylegan.tabs.look import PSI_INFO, Look
 from stylegan.tabs.parts import (
     cells_value,
-    file_value,
     link_part,
     model_value,
     part,
@@ -43,12 +42,26 @@ from stylegan.tabs.parts import (
 )
 from stylegan.tabs.seeds import PATIENCE_SEC
 from stylegan.tabs.session import Session, in_words
-from stylegan.tabs.tab import Updates, drawn_like, fitting_cut, source
-from stylegan.walk import MAX_FPS, MAX_FRAMES, MAX_GRID, MAX_KEYFRAMES, Walk
-
-STEP_SEC = 0.25  # between two words on how far a clip is
-SURE_SEC = 1  # of drawing, before the time left is told
-ALL = -1  # all walks of a grid, in place of the number of one
+from stylegan.tabs.tab import Updates, drawn_like, source
+from stylegan.tabs.walks import (
+    ALL,
+    adapted,
+    examples,
+    frames_between,
+    made_value,
+    making_value,
+    named,
+    places_value,
+    read_keyframes,
+    said_of_frame,
+    serial_of,
+    space_info,
+    space_value,
+    text_of,
+    text_of_order,
+    timeline_value,
+)
+from stylegan.walk import MAX_FPS, MAX_GRID, MAX_KEYFRAMES, Walk
 
 
 @dataclass(frozen=True)
@@ -197,7 +210,7 @@ class InterpolationTab:
             elem_id="sg-ease",
         )
         self.space = gr.Radio(
-            ["w", "z"], value="w", label="Space", info=_space_info(False), elem_id="sg-space"
+            ["w", "z"], value="w", label="Space", info=space_info(False), elem_id="sg-space"
         )
 
     def _build_further_controls(self) -> None:
@@ -274,7 +287,7 @@ class InterpolationTab:
 
     def adapted(self, value: Walk, model: Model) -> Walk:
         """What another model can take of a walk: latents, rows and classes are its own."""
-        return _adapted(value, model)
+        return adapted(value, model)
 
     def take(self, view: View | None, pictures: Sequence[Recipe], how: str, model: Model) -> Walk:
         """The walk with pictures as its last keyframes, or a walk of them alone."""
@@ -297,7 +310,7 @@ class InterpolationTab:
     def _changed(self, values: Updates, request: gr.Request) -> Updates:
         """Outputs for new values of the controls, or only a note on what is wrong with them."""
         boxes = (self.per, self.fps, self.columns, self.rows)
-        view, serial = values[self.view], _serial(values[self.keyframes])
+        view, serial = values[self.view], serial_of(values[self.keyframes])
         arranged = view is not None and serial > view.serial
         emptied = any(values[box] is None for box in boxes) or self.look.is_emptied(values)
         if emptied or not (arranged or values[self.text]):
@@ -311,7 +324,7 @@ class InterpolationTab:
                 return said
             view = dataclasses.replace(view, serial=serial)
             return {**said, self.view: view, self.keyframes: self._keyframes(view, [])}
-        return {**shown, self.text: _text(walk.keyframes)} if arranged else shown
+        return {**shown, self.text: text_of(walk.keyframes)} if arranged else shown
 
     def _scrubbed(self, values: Updates) -> Updates:
         view = values[self.view]
@@ -343,7 +356,7 @@ class InterpolationTab:
         fps = check_whole("fps", values[self.fps], 1, MAX_FPS)
         walk = Walk(
             keyframes=self._read_keyframes(values, values[self.view]),
-            frames=_frames(values[self.per], values[self.unit], fps),
+            frames=frames_between(values[self.per], values[self.unit], fps),
             fps=fps,
             loop=values[self.loop],
             space=values[self.space],
@@ -355,15 +368,15 @@ class InterpolationTab:
         view = values[self.view]
         if view is not None and any(isinstance(keyframe, str) for keyframe in walk.keyframes):
             walk = dataclasses.replace(walk, x=view.walk.x)
-        return (walk if model is before else _adapted(walk, model)), model
+        return (walk if model is before else adapted(walk, model)), model
 
     def _read_keyframes(self, values: Updates, view: View | None) -> tuple[int | str, ...]:
         """Those of the thumbnails where they were moved after the text was typed."""
         text, latents = values[self.text], {}
         if view is not None:
             latents = {short_name(latent): latent for latent in view.latents}
-            if _serial(values[self.keyframes]) > view.serial:
-                text = _tokens(values[self.keyframes])
+            if serial_of(values[self.keyframes]) > view.serial:
+                text = text_of_order(values[self.keyframes])
         return read_keyframes(text, latents)
 
     def _set_controls(self, walk: Walk, model: Model) -> Updates:
@@ -375,14 +388,14 @@ class InterpolationTab:
         whole = round(seconds * walk.fps, 6) == walk.frames
         return {
             self.model: model_value(self.session, model),
-            self.text: _text(walk.keyframes),
+            self.text: text_of(walk.keyframes),
             self.unit: "seconds" if whole else "frames",
             self.per: seconds if whole else walk.frames,
             self.fps: walk.fps,
             self.loop: walk.loop,
             self.curve: walk.curve,
             self.ease: walk.ease,
-            self.space: _space(walk, walk.space),
+            self.space: space_value(walk, walk.space),
             self.columns: walk.grid[0],
             self.rows: walk.grid[1],
             **look,
@@ -411,16 +424,16 @@ class InterpolationTab:
         turn = self.session.turns.take(_visitor(request))
         latents = [key for key in walk.keyframes if isinstance(key, str)]
         known = dict.fromkeys([*latents, *(view.latents if view else ())])
-        serial = max(view.serial if view else 0, _serial(values.get(self.keyframes)))
+        serial = max(view.serial if view else 0, serial_of(values.get(self.keyframes)))
         return {
             self.view: View(walk, turn, serial, tuple(known)[:MAX_KEYFRAMES]),
             self.picture: picture,
             self.notes: notes or [],
             self.link: link_value(walk),
-            self.timeline: _timeline(walk, at),
+            self.timeline: timeline_value(walk, at),
             self.summary: self._summary(walk, model),
-            self.place: _places(walk, place),
-            self.space: _space(walk),
+            self.place: places_value(walk, place),
+            self.space: space_value(walk),
         }
 
     def _where(self, values: Updates, walk: Walk) -> tuple[int, int]:
@@ -434,7 +447,7 @@ class InterpolationTab:
 
     def _picture(self, walk: Walk, model: Model, at: int, place: int) -> dict[str, Any]:
         """The frame of one walk, as a still that can be kept, or of all walks of a grid."""
-        side_px, said = model.config.resolution, _said(walk, at, place)
+        side_px, said = model.config.resolution, said_of_frame(walk, at, place)
         alt = f"Frame {at + 1} of {walk.total} drawn by {model.name}: {said}"
         if place == ALL:
             file = frame_file(self.session, model, walk, at)
@@ -502,7 +515,7 @@ class InterpolationTab:
         names = [short_name(keyframe) for keyframe in walk.keyframes]
         each = len(names) // walk.places
         padded = [*files[: len(names)], *[None] * (len(names) - len(files))]
-        alts = [f"Keyframe {i + 1}: {_named(k)}" for i, k in enumerate(walk.keyframes)]
+        alts = [f"Keyframe {i + 1}: {named(k)}" for i, k in enumerate(walk.keyframes)]
         value = cells_value(padded, names, alts, -1, model.config.resolution, status)
         for i, cell in enumerate(value["cells"]):
             cell["at"] = i % each * walk.frames % max(1, walk.total)
@@ -549,216 +562,19 @@ class InterpolationTab:
                 raise UserError(f"choose one of {', '.join(KINDS)}")
             if find_clip(self.session, model, walk, kind) is None:
                 check_length(self.session, model, walk)
-                yield {self.maker: _making(0, walk.total, 0)}
+                yield {self.maker: making_value(0, walk.total, 0)}
                 started = time.monotonic()
                 with closing(make_clip(self.session, model, walk, kind)) as work:
-                    for done in _now_and_then(work):
+                    for done in now_and_then(work):
                         seconds = time.monotonic() - started
-                        yield {self.maker: _making(done, walk.total, seconds)}
+                        yield {self.maker: making_value(done, walk.total, seconds)}
             file = find_clip(self.session, model, walk, kind)
-            yield {self.maker: _made(file, walk, self.session.turns.take(None))}
+            yield {self.maker: made_value(file, walk, self.session.turns.take(None))}
         except Exception as error:
             yield {self.maker: {"state": "failed", "words": f"No clip: {in_words(error)}"}}
-
-
-def examples(model: Model) -> dict[str, Walk]:
-    """Walks to begin with, by what to call them; any model can draw them."""
-    walks = {
-        "Five seeds and back": Walk((200, 1000, 2500, 4000, 200)),
-        "To and fro, gently": Walk((7, 8), loop=True, ease="both", psi=0.7),
-        "Straight through z": Walk(range(1, 7), space="z", curve="linear", frames=45),
-        "Four walks side by side": Walk(range(21, 33), loop=True, grid=(2, 2), frames=45),
-    }
-    if model.c_dim > 1:
-        walks[f"Class {model.c_dim - 1}"] = Walk((1, 2, 3), loop=True, c=model.c_dim - 1)
-    cut = model.config.usual_cut
-    return {words: dataclasses.replace(walk, cut=cut) for words, walk in walks.items()}
-
-
-def read_keyframes(text: Any, latents: Mapping[str, str]) -> tuple[int | str, ...]:
-    """Seeds as in 200,1000 or 1-5, latents, and short names of those in `latents`.
-
-    A comma or dash at the end stands for what is still to be typed.
-    """
-    if not isinstance(text, str):
-        raise RecipeError("keyframes are seeds, such as 200,1000,2500 or 1-5")
-    found: tuple[int | str, ...] = ()
-    for word in re.split(r"[\s,;]+", text.strip(" \n,;-")):
-        if word in latents:
-            found += (latents[word],)
-        elif word.startswith("latent-"):
-            raise RecipeError(f"{shown(word)} is not known here: send its picture here again")
-        else:
-            found += read_sources(word, MAX_KEYFRAMES)
-        if len(found) > MAX_KEYFRAMES:
-            raise RecipeError(f"a walk has at most {MAX_KEYFRAMES} keyframes")
-    return found
-
-
-def add_endpoint(session: Session) -> None:
-    """The walk over HTTP, as /interpolate."""
-
-    def interpolate(query: str, format: str = "mp4") -> Iterator[Any]:
-        """Draw the clip of a walk from picture to picture, or its film strip.
-
-        Args:
-            query: A link to a walk or its query, as "t=walk&seed=200,1000,200&frames=60".
-            format: mp4, webm or gif for the clip; png for its film strip.
-
-        Returns:
-            A file with the walk's recipe inside.
-        """
-        try:
-            walk = Walk.from_query(query, strict=True)
-            check_choice("format", format, formats)
-            model, note = session.pick(walk.m)
-            if note:
-                gr.Warning(note)
-            if format == "png":
-                yield str(strip_file(session, model, walk))
-                return
-            kind = f".{format}"
-            if find_clip(session, model, walk, kind) is None:
-                with closing(make_clip(session, model, walk, kind)) as work:
-                    for _ in _now_and_then(work):
-                        yield gr.skip()  # so that it stops where nobody waits any more
-            yield str(find_clip(session, model, walk, kind))
-        except Exception as error:
-            raise gr.Error(in_words(error), print_exception=False) from None
-
-    query = gr.Textbox(label="query", visible=False)
-    formats = (*(kind.removeprefix(".") for kind in KINDS.values()), "png")
-    format = gr.Dropdown(list(formats), value="mp4", label="format", visible=False)
-    file = gr.File(label="clip", visible=False)
-    gr.Button(visible=False).click(
-        interpolate,
-        [query, format],
-        file,
-        api_name="interpolate",
-        preprocess=False,
-        concurrency_id="clip",
-        concurrency_limit=1,
-    )
-
-
-def _now_and_then(work: Iterator[int]) -> Iterator[int]:
-    """Some of the numbers, a moment apart."""
-    told_at = time.monotonic()
-    for done in work:
-        if time.monotonic() - told_at > STEP_SEC:
-            yield done
-            told_at = time.monotonic()
-
-
-# Values of the page's parts
-
-
-def _timeline(walk: Walk, at: int) -> dict[str, Any]:
-    marks = [i * walk.frames for i in range(walk.segments + 1)]
-    return {"total": walk.total, "fps": walk.fps, "at": at, "marks": marks, "closed": walk.closed}
-
-
-def _making(done: int, total: int, seconds: float) -> dict[str, Any]:
-    words = f"{done} of {total} frames"
-    if seconds > SURE_SEC and done:
-        words += f", about {_lasting(seconds / done * (total - done))} left"
-    return {"state": "making", "done": done, "total": total, "words": words}
-
-
-def _lasting(seconds: float) -> str:
-    return f"{max(1, round(seconds))} s" if seconds < 100 else f"{round(seconds / 60)} min"
-
-
-def _made(file: Path, walk: Walk, count: int) -> dict[str, Any]:
-    size = file.stat().st_size
-    said = f"{walk.total} frames, {walk.seconds:.4g} s, {_bytes(size)}"
-    return {
-        "state": "done",
-        "file": file_value(file),
-        "name": file.name,
-        "video": file.suffix != ".gif",
-        "alt": f"Clip of a walk through {len(walk.keyframes)} keyframes: {said}",
-        "words": said,
-        "count": count,
-    }
-
-
-def _places(walk: Walk, place: int) -> Any:
-    choices = [("side by side", ALL), *((f"walk {i + 1}", i) for i in range(walk.places))]
-    grid = walk.places > 1
-    return gr.Dropdown(choices=choices, value=place if grid else ALL, visible=grid)
-
-
-def _space(walk: Walk, *value: str) -> Any:
-    latents = any(isinstance(keyframe, str) for keyframe in walk.keyframes)
-    further = {"value": value[0]} if value else {}
-    return gr.Radio(interactive=not latents, info=_space_info(latents), **further)
-
-
-def _space_info(latents: bool) -> str:
-    if latents:
-        return "latents are points of w, and have no z: the walk stays in w"
-    return "what is mixed on the way: w is the gentler one, z the number that a seed stands for"
-
-
-def _frames(per: Any, unit: Any, fps: int) -> int:
-    """Frames from each keyframe to the next."""
-    if unit != "seconds":
-        return check_whole("frames", per, 1, MAX_FRAMES)
-    seconds = check_number("seconds", per, 0, MAX_FRAMES / fps)
-    return max(1, round(seconds * fps))
-
-
-def _serial(keyframes: Any) -> int:
-    """The number of an order of thumbnails that a visitor made."""
-    serial = keyframes.get("serial") if isinstance(keyframes, dict) else None
-    return serial if isinstance(serial, int) else 0
-
-
-def _tokens(keyframes: dict[str, Any]) -> str:
-    """The text of thumbnails in the order that a visitor made."""
-    cells = keyframes.get("cells")
-    cells = cells if isinstance(cells, list) else []
-    return ",".join(str(cell.get("label")) for cell in cells if isinstance(cell, dict))
-
-
-def _text(keyframes: Sequence[int | str]) -> str:
-    return ",".join(map(short_name, keyframes))
-
-
-def _named(keyframe: int | str) -> str:
-    return f"seed {keyframe}" if isinstance(keyframe, int) else short_name(keyframe)
-
-
-def _said(walk: Walk, at: int, place: int) -> str:
-    """Where a frame is, in few words."""
-    if place == ALL:
-        return f"{walk.places} walks"
-    track, position = walk.tracks[place], walk.position(at)
-    i = int(position)
-    start, end = track[i % len(track)], track[(i + 1) % len(track)]
-    if position == i:
-        return _named(start)
-    return f"{_named(start)} → {_named(end)} · {position - i:.0%}"
-
-
-def _bytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{max(1, round(size / 1e3))} kB"
 
 
 def _visitor(request: gr.Request) -> str | None:
     """Whose requests give way to newer ones: this tab's, whatever goes on in the others."""
     hash = request.session_hash
     return None if hash is None else f"{hash} walk"
-
-
-def _adapted(walk: Walk, model: Model) -> Walk:
-    seeds = tuple(key for key in walk.keyframes if isinstance(key, int)) or Walk().keyframes
-    return dataclasses.replace(
-        walk,
-        keyframes=seeds,
-        grid=walk.grid if len(seeds) % walk.places == 0 else (1, 1),
-        c=walk.c if walk.c < max(model.c_dim, 1) else 0,
-        cut=fitting_cut(walk.cut, model),
-        x=None,
-    )

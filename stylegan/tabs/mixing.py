@@ -491,33 +491,3 @@ def _said(view: View) -> str:
     parts += [f"ψ {mix.psi:g}"] if any(isinstance(s, int) for s in sources) else []
     parts += [f"class {mix.c}"] if mix.c else []
     return " · ".join(parts)
-
-
-# The API
-
-
-def add_endpoint(session: Session) -> None:
-    """/mix, for programs."""
-
-    def mix(query: str) -> str:
-        """Draw a table of mixed styles: each row's picture with some layers of each column's.
-
-        Args:
-            query: A link to a table or its query, as "t=mix&row=1-3&col=4-6&layers=0-3".
-
-        Returns:
-            A PNG file with labels, and with the table's recipe inside.
-        """
-        try:
-            value = Mix.from_query(query, strict=True)
-            model, note = session.pick(value.m)
-            if note:
-                gr.Warning(note)
-            return str(table_file(session, model, value))
-        except Exception as error:
-            raise gr.Error(in_words(error), print_exception=False) from None
-
-    query = gr.Textbox(label="query", visible=False)
-    picture = gr.Image(label="table", type="filepath", format="png", visible=False)
-    button = gr.Button(visible=False)
-    button.click(mix, query, picture, api_name="mix", concurrency_id="table", concurrency_limit=1)

@@ -12,10 +12,9 @@ import gradio as gr
 
 from stylegan.config import UserError
 from stylegan.model import Model
-from stylegan.recipe import Recipe
 from stylegan.shelf import Shelf
 from stylegan.stamp import StampError
-from stylegan.tabs import editing, interpolation, mixing, projection
+from stylegan.tabs.api import add_endpoints
 from stylegan.tabs.desk import Desk, read_asked, usable
 from stylegan.tabs.dress import dress
 from stylegan.tabs.easel import is_picture
@@ -82,11 +81,7 @@ def build(session: Session) -> gr.Blocks:
             gr.HTML("<p>or drop it anywhere on this page</p>", apply_default_css=False)
         desk = Desk(session, {how: id for how, id in SENDS.items() if id in TABS})
         _Page(session, tabs, strip, model, notes, desk).connect(page, places, opener)
-        _add_endpoint(session)
-        interpolation.add_endpoint(session)
-        mixing.add_endpoint(session)
-        editing.add_endpoint(session)
-        projection.add_endpoint(session)
+        add_endpoints(session)
     page.queue(max_size=MAX_WAITING)
     return page
 
@@ -243,28 +238,3 @@ class _Page:
 def _once(parts: Iterable[gr.components.Component]) -> list[gr.components.Component]:
     """Without repeats, in order."""
     return list({id(part): part for part in parts}.values())
-
-
-def _add_endpoint(session: Session) -> None:
-    def seeds(query: str) -> str:
-        """Draw the picture of a recipe, or a grid of pictures where its n is above 1.
-
-        Args:
-            query: A recipe as a query string, such as "seed=7&psi=0.7&n=9", or a whole share link.
-
-        Returns:
-            A PNG file with the recipe inside.
-        """
-        try:
-            recipe = Recipe.from_query(query, strict=True)
-            model, note = session.pick(recipe.m)
-            if note:
-                gr.Warning(note)
-            return str(session.picture(model, recipe))
-        except Exception as error:
-            raise gr.Error(in_words(error), print_exception=False) from None
-
-    query = gr.Textbox(label="query", visible=False)
-    picture = gr.Image(label="picture", type="filepath", format="png", visible=False)
-    button = gr.Button(visible=False)
-    button.click(seeds, query, picture, api_name="seeds", concurrency_limit=2)

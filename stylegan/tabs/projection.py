@@ -12,7 +12,6 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-import torch
 from PIL import Image
 
 from stylegan import features
@@ -21,14 +20,9 @@ from stylegan.latent_files import SUFFIXES, read_latent, write_latent, write_npz
 from stylegan.model import Model
 from stylegan.projector import (
     ProjectConfig,
-    Projection,
     picture_of,
-    psnr,
-    spread,
-    tensor_of,
-    usual_distance,
 )
-from stylegan.query import MAX_SEED, check_whole, pack_latent, raw_pairs
+from stylegan.query import MAX_SEED, check_whole, pack_latent
 from stylegan.recipe import Recipe
 from stylegan.stamp import clip_comment, enlarge, png_bytes, read_recipe
 from stylegan.tabs.easel import (
@@ -44,15 +38,20 @@ from stylegan.tabs.easel import (
 )
 from stylegan.tabs.link import Opened, ShareRow, Value, usual_factor
 from stylegan.tabs.parts import cells_part, model_value, part, picture_part, picture_value
-from stylegan.tabs.search import MOST_SEC, Search, Withdrawn
+from stylegan.tabs.search import (
+    LEAST_STEPS,
+    MOST_STEPS,
+    Search,
+    Withdrawn,
+    allowed_look,
+)
 from stylegan.tabs.session import Session, Turns, carried, in_words, plain_name
 from stylegan.tabs.tab import Updates, said
+from stylegan.tabs.target import Example, closeness, examples, first_guess, target_value
 from stylegan.video import write_clip
 
-OWN_SEEDS, OWN_PSI, EXAMPLE_PX = (11, 12), 0.7, 128  # of the examples
-MOST_STEPS = 1000
+EXAMPLE_PX = 128
 FPS = 20  # of a journey
-LEAST_STEPS = 10
 BRING = "sg-bring"
 BRING_FIRST = "bring a picture first: choose a file, drop one, paste one, or take an example"
 File = tuple[str, bytes]  # name, content
@@ -69,17 +68,6 @@ class View:
     def value(self) -> Recipe:
         """What the link brings back."""
         return self.recipe
-
-
-@dataclass(frozen=True)
-class Example:
-    """A picture to try it with."""
-
-    label: str
-    picture: np.ndarray
-    """uint8 [H, W, C]"""
-    known: Recipe | None
-    """What drew it, where nothing was changed in it."""
 
 
 class ProjectionTab:
@@ -476,7 +464,7 @@ class ProjectionTab:
         return {
             self.view: View(recipe),
             self.stage: stage_value(easel),
-            self.target: _target_value(easel, model),
+            self.target: target_value(easel, model),
             self.picture: picture_value(
                 file,
                 f"Picture drawn by {model.name}: {words}",
@@ -578,64 +566,6 @@ def _written(suffix: str, write: Callable[[Path], None]) -> bytes:
         return path.read_bytes()
 
 
-# Pictures and words
-
-
-def examples(model: Model) -> list[Example]:
-    """Pictures that any model can be asked for: two are its own, the others changed."""
-    one, two = (Recipe(seed=seed, psi=OWN_PSI) for seed in OWN_SEEDS)
-    first, second = model.draw([one, two])
-    mixed = (first.astype(np.uint16) + second) // 2
-    found = [
-        Example("its own", first, one),
-        Example("another", second, two),
-        Example("mirrored", first[:, ::-1].copy(), None),
-        Example("recoloured", _recoloured(second), None),
-        Example("two in one", mixed.astype(np.uint8), None),
-    ]
-    return found
-
-
-def _recoloured(picture: np.ndarray) -> np.ndarray:
-    """Red as green, green as blue; a grey picture as its negative."""
-    if picture.shape[2] == 1:
-        return 255 - picture
-    return picture[:, :, [2, 0, 1, *range(3, picture.shape[2])]]
-
-
-def first_guess(model: Model, target: torch.Tensor, c: int = 0) -> Recipe:
-    """Where a search for this target begins."""
-    projection = Projection(model, target, ProjectConfig(steps=1, c=c))
-    with closing(projection.run()) as steps:
-        next(steps)
-    return projection.result().recipe
-
-
-def closeness(recipe: Recipe, model: Model, easel: Easel, file: Path) -> str:
-    """How near a picture is to its target, in one line."""
-    target = easel.target(model.config)
-    with Image.open(file) as image:
-        drawn = np.asarray(image).reshape(*image.size[::-1], -1)
-    near = psnr(drawn, picture_of(target))
-    look = features.find(usual_distance(model), lambda: model.discriminator, model.device)
-    with torch.no_grad():
-        seen = [look(x.to(model.device)) for x in (tensor_of(drawn), target)]
-    words = f"{near:.1f} dB · distance {float(features.distance(*seen)):.3f}"
-    if easel.known is not None:
-        apart = float((model.ws(recipe) - model.ws(easel.known)).square().sum(2).mean().sqrt())
-        share = apart / spread(model, recipe.c, samples=1000)[1]
-        words += f" · {share:.0%} of w's spread away from the true latent"
-    return words + " (20 dB is alike, 30 dB hard to tell apart)"
-
-
-def _target_value(easel: Easel | None, model: Model) -> dict[str, Any]:
-    if easel is None:
-        return {}
-    picture, side = picture_of(easel.target(model.config)), model.config.resolution
-    alt = f"What is to be found: {easel.said}"
-    return {"src": data_url(picture), "alt": alt, "caption": "target", "side": side}
-
-
 def _live(search: Search, model: Model) -> dict[str, Any]:
     """The large picture while it is searched for; nothing can be done with it yet."""
     cell = {"file": {"url": data_url(search.picture)}, "alt": "What is found so far"}
@@ -673,98 +603,3 @@ def _needs_seed(start: str) -> Any:
 def _stride(config: ProjectConfig) -> int:
     """Steps from picture to picture; drawing one of them costs next to nothing."""
     return max(1, config.most_steps // 100)
-
-
-def allowed_look(name: Any) -> str:
-    """The name of a distance that visitors may choose: no file of this machine."""
-    allowed = ["auto", "disc", "pixels", *(["vgg"] if features.has_vgg16() else [])]
-    if name not in allowed:
-        raise UserError(f"pictures are compared by {', '.join(allowed)} here")
-    return name
-
-
-# The API
-
-
-def add_endpoint(session: Session) -> None:
-    """Projection over HTTP, as /project; it streams."""
-
-    def project(
-        query: str,
-        picture: str,
-        space: str = "w+",
-        steps: int = 200,
-        tune: bool = False,
-        noise: bool = False,
-        method: str = "default",
-        distance: str = "auto",
-    ) -> Iterator[Any]:
-        """Find the latent that draws a picture. Streams what is found so far, and how far it is.
-
-        Args:
-            query: A recipe, whose model m, class c and seed it begins at; or nothing.
-            picture: The picture to be found. It becomes a square, cut at its longer ends.
-            space: w+ (every row of its own: closer) or w (one latent for all rows).
-            steps: Steps at most, 10 to 1000; it ends sooner where nothing improves any more.
-            tune: Whether the generator is tuned to the picture, which travels in the PNG.
-            noise: Whether noise maps are found, too. They travel in the PNG.
-            method: default, or paper for the projector of StyleGAN2.
-            distance: What it compares by: auto, disc (the discriminator), pixels or fetched vgg.
-
-        Returns:
-            A PNG file with the recipe inside; and how far it is: stage, step, steps, distance, and
-            at the end done, psnr in dB, and query, the recipe of the result.
-        """
-        try:
-            recipe = Recipe.from_query(query, strict=True)
-            model, note = session.pick(recipe.m)
-            if note:
-                gr.Warning(note)
-            seeded = any(key == "seed" for key, _ in raw_pairs(query))
-            config = ProjectConfig(
-                space=space,
-                method=method,
-                start=str(recipe.seed) if seeded else "auto",
-                distance=allowed_look(distance),
-                steps=check_whole("steps", steps, LEAST_STEPS, MOST_STEPS),
-                tune=tune is True,
-                noise=noise is True,
-                c=recipe.c,
-            )
-            if not picture:
-                raise UserError("no picture is given")
-            easel = brought(picture, "the picture")
-            search = Search(model, easel.target(model.config), config, MOST_SEC)
-            for step in search.run():
-                told = {key: getattr(step, key) for key in ("stage", "step", "steps", "distance")}
-                yield gr.skip(), told
-            result = search.result()
-            if result.attachment is not None:
-                model.attach(result.attachment)
-            file = session.picture(model, result.recipe)
-            query_found = result.recipe.to_query()
-            yield (
-                str(file),
-                {**told, "done": True, "psnr": round(result.psnr, 2), "query": query_found},
-            )
-        except Exception as error:
-            raise gr.Error(in_words(error), print_exception=False) from None
-
-    query = gr.Textbox(label="query", visible=False)
-    picture = gr.File(label="picture", type="filepath", visible=False)
-    space = gr.Dropdown(["w+", "w"], value="w+", label="space", visible=False)
-    steps = gr.Number(200, label="steps", precision=0, visible=False)
-    tune = gr.Checkbox(label="tune", visible=False)
-    noise = gr.Checkbox(label="noise", visible=False)
-    method = gr.Dropdown(["default", "paper"], value="default", label="method", visible=False)
-    distance = gr.Textbox("auto", label="distance", visible=False)
-    found = gr.File(label="found", visible=False)
-    told = gr.JSON(label="told", visible=False)
-    gr.Button(visible=False).click(
-        project,
-        [query, picture, space, steps, tune, noise, method, distance],
-        [found, told],
-        api_name="project",
-        concurrency_id="project",
-        concurrency_limit=1,
-    )

@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from stylegan import features
+from stylegan.config import UserError
 from stylegan.model import Model
 from stylegan.projector import ProjectConfig, Projected, Projection, Step
 from stylegan.tabs.easel import small
 from stylegan.tabs.session import MAX_VISITORS
 
+LEAST_STEPS, MOST_STEPS = 10, 1000  # that visitors may ask for
 STEP_SEC = 0.25  # between two looks at it
 SURE_SEC = 1.0  # of work, before the time left is told
 MOST_SEC = 300  # others wait; what was found by then is the result
@@ -133,3 +136,11 @@ def ticket_of(sent: Any) -> float:
 def lasting(seconds: float) -> str:
     """A time in few words."""
     return f"{max(1, round(seconds))} s" if seconds < 100 else f"{round(seconds / 60)} min"
+
+
+def allowed_look(name: Any) -> str:
+    """The name of a distance that visitors may choose: no file of this machine."""
+    allowed = ["auto", "disc", "pixels", *(["vgg"] if features.has_vgg16() else [])]
+    if name not in allowed:
+        raise UserError(f"pictures are compared by {', '.join(allowed)} here")
+    return name
