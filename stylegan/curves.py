@@ -81,7 +81,7 @@ PANELS = (
         may_be_log=True,
     ),
     Panel(
-        "pictures not trained on",
+        "validation",
         (
             Curve("Validation/scores/training", "training"),
             Curve("Validation/scores/held_out", "held out"),

@@ -94,6 +94,9 @@ def test_overfitting_without_an_adaptive_p():
     assert alert.kind == "overfitting" and "--aug ada" in alert.advice
     assert story(rising([0.0] * 5, [0.99, 0.98, 0.98, 0.97, 0.96]), config) == []
     assert story(rising([0.0] * 5, [0.9] * 5), config) == []
+    near = [0.96, 0.96, 0.97, 0.98, 0.97, 0.94, 0.97, 0.94, 0.95, 0.89, 0.87, 0.86, 0.8]
+    told = [(4, "+overfitting"), (12, "-overfitting")]  # once, though it sways around 0.95
+    assert story(rising([0.0] * len(near), near), config) == told
 
 
 def test_overfitting_of_a_real_run(tmp_path):

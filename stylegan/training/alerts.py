@@ -134,9 +134,10 @@ def _sure(history: History, config: TrainConfig, on: bool) -> str:
     r_ts = [mean(line, R_T) for line in history[-OVERFITTING_TICKS:]]
     if len(r_ts) < OVERFITTING_TICKS or None in r_ts:
         return ""
-    if min(r_ts) <= SURE_R_T or r_ts[-1] < r_ts[0]:
+    usual = statistics.fmean(r_ts)
+    if usual <= SURE_R_T - R_T_MARGIN if on else min(r_ts) <= SURE_R_T or r_ts[-1] < r_ts[0]:
         return ""
-    return f"r_t is {statistics.fmean(r_ts):.2f} over {OVERFITTING_TICKS} ticks, and does not fall"
+    return f"r_t is {usual:.2f} over {OVERFITTING_TICKS} ticks, and does not fall"
 
 
 # All pictures become one
