@@ -165,7 +165,7 @@ def spread(samples: Tensor, reals: Tensor) -> Spread:
     within = neighbour_distances(b, b, k + 1)
     across = neighbour_distances(b, a, 1)[:, 0]
     return Spread(
-        _share(_mean_distance(a), _mean_distance(b)),
+        mean_distance_ratio(samples, reals),
         _share(neighbour_distances(a, a, 2)[:, 1].mean(), within[:, 1].mean()),
         across <= within[:, k],
     )
@@ -173,14 +173,16 @@ def spread(samples: Tensor, reals: Tensor) -> Spread:
 
 def mean_distance_ratio(samples: Tensor, reals: Tensor) -> float:
     """`Spread.pairs` alone."""
-    return _share(*(_mean_distance(x.flatten(1).double().numpy()) for x in (samples, reals)))
+    return _share(mean_distance([samples]), mean_distance([reals]))
 
 
-def _mean_distance(x: np.ndarray) -> float:
-    """Of all pairs of rows."""
-    rows = torch.from_numpy(x)
-    total = sum(float(torch.cdist(part, rows).sum()) for part in rows.split(1024))
-    return total / (len(x) * (len(x) - 1))
+def mean_distance(groups: Sequence[Tensor]) -> float:
+    """Of two thumbnails of one group, over all such pairs; 0 where there are none."""
+    total, pairs = 0.0, 0
+    for rows in (group.flatten(1).double() for group in groups):
+        total += sum(float(torch.cdist(part, rows).sum()) for part in rows.split(1024))
+        pairs += len(rows) * (len(rows) - 1)
+    return total / pairs if pairs else 0.0
 
 
 def _share(a: float, b: float) -> float:
