@@ -163,10 +163,11 @@ def swd_of(streams: Streams, metric: Metric) -> Finish:
     reals = streams.real(["patches", seed], a, look, lasting=False)
 
     def between_halves() -> Arrays | None:
-        others = streams.real(["patches", seed], b, look, lasting=False)
-        if reals is None:
-            return None
-        found = swd_of_patches(reals, others, side, seed)
+        with Streams(comparison) as own:  # their patches go before the floor is kept
+            others = own.real(["patches", seed], b, look, lasting=False)
+            if reals is None:
+                return None
+            found = swd_of_patches(reals, others, side, seed)
         return {level: np.array(value) for level, value in found.items()}
 
     floor = streams.once(["swd floor", n, seed], between_halves)
