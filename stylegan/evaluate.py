@@ -26,7 +26,8 @@ from stylegan.model import find_device
 from stylegan.networks.discriminators import AnyDiscriminator
 from stylegan.networks.generator import Generator
 from stylegan.runs import METRICS_FILE
-from stylegan.streams import Comparison, Progress, Streams, published_for
+from stylegan.sampling import Comparison, Progress
+from stylegan.streams import Streams, published_for
 
 Say = Callable[[str], None]
 

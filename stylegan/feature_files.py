@@ -1,6 +1,6 @@
 """Rows of numbers that grow on disk, so that long measurements go on where they were stopped.
 
-Of each piece of rows the index notes how many they are and their checksum: what a power cut or a
+Of each piece of rows the index notes their number, length, kind and checksum: what a power cut or a
 bad disk left is found when the file is opened, and counts only up to there.
 """
 
@@ -22,32 +22,34 @@ from stylegan.fetch import cache_folder
 
 FOLDER = "metrics"
 KEY_DIGITS = 32
+KINDS = ("uint8", "float16", "float32", "float64")
 
 
 class FeatureFile:
-    """float32 [N, D] in NAME.rows, and NAME.index that tells which of it is whole."""
+    """[N, D] of one of the kinds in NAME.rows, and NAME.index that tells which of it is whole."""
 
     def __init__(self, place: Path) -> None:
         """Open what there is; rows that are not what they were are cut off."""
         self.place = place
         place.parent.mkdir(parents=True, exist_ok=True)
         self._rows, self._index = (_open(place.with_suffix(x)) for x in (".rows", ".index"))
-        self.count, self.dim = 0, 0
+        self.count, self._like = 0, (0, "")
         self._keep_whole()
 
     def add(self, rows: np.ndarray) -> None:
         """Append rows [n, D]: the numbers first, then the line that speaks of them."""
-        data = np.ascontiguousarray(rows, np.float32).tobytes()
+        data, like = rows.tobytes(), (rows.shape[1], rows.dtype.name)
         self._rows.write(data)
         self._rows.flush()
-        self._index.write(_line(*rows.shape, data))
+        self._index.write(_line(len(rows), *like, data))
         self._index.flush()
-        self.count, self.dim = self.count + len(rows), rows.shape[1]
+        self.count, self._like = self.count + len(rows), like
 
     def rows(self, count: int | None = None) -> np.ndarray:
         """The first so many rows, read from disk as they are asked for."""
-        shape = (self.count if count is None else count, self.dim)
-        return np.memmap(self._rows.name, np.float32, "r", shape=shape)
+        dim, kind = self._like
+        shape = (self.count if count is None else count, dim)
+        return np.memmap(self._rows.name, kind, "r", shape=shape)
 
     def close(self) -> None:
         self._rows.close()
@@ -64,13 +66,13 @@ class FeatureFile:
         data_end = index_end = 0
         for line in self._index:
             try:
-                count, dim, _ = json.loads(line)
-                data = self._rows.read(4 * count * dim)
+                count, dim, kind, _ = json.loads(line)
+                data = self._rows.read(count * dim * np.dtype(KINDS[KINDS.index(kind)]).itemsize)
             except (ValueError, TypeError):
                 break
-            if line != _line(count, dim, data) or self.dim not in (0, dim):
+            if line != _line(count, dim, kind, data) or self._like not in ((0, ""), (dim, kind)):
                 break
-            self.count, self.dim = self.count + count, dim
+            self.count, self._like = self.count + count, (dim, kind)
             data_end, index_end = data_end + len(data), index_end + len(line)
         for file, end in ((self._rows, data_end), (self._index, index_end)):
             file.seek(end)
@@ -138,5 +140,5 @@ def _open(path: Path):
     return path.open("r+b")
 
 
-def _line(count: int, dim: int, data: bytes) -> bytes:
-    return json.dumps([count, dim, zlib.crc32(data)]).encode() + b"\n"
+def _line(count: int, dim: int, kind: str, data: bytes) -> bytes:
+    return json.dumps([count, dim, kind, zlib.crc32(data)]).encode() + b"\n"

@@ -8,6 +8,7 @@ lays over, hardly do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,6 +52,11 @@ class Match:
     ratio: np.ndarray
     """That by the mean of the next ones', [N]: far below 1 where one picture stands out."""
 
+    @classmethod
+    def of_rows(cls, rows: np.ndarray) -> Match:
+        """From float64 [N, 3]."""
+        return cls(rows[:, 0].astype(int), rows[:, 1], rows[:, 2])
+
     @property
     def copies(self) -> float:
         """Share of the samples that are much nearer to one picture than to others alike."""
@@ -63,26 +69,39 @@ def thumbs(images: Tensor, side: int = THUMB_PX) -> Tensor:
     return img.round().clamp(0, 255).to(torch.uint8)
 
 
-def match(samples: Tensor, originals: Tensor, not_itself: np.ndarray | None = None) -> Match:
-    """Samples, thumbnails uint8 [N, 3, s, s], against those of training [M, 3, s, s], M from 3 on.
+def thumbs_of_rows(rows: np.ndarray) -> Tensor:
+    """uint8 [N, 3 * s * s] -> [N, 3, s, s]"""
+    side = math.isqrt(rows.shape[1] // 3)
+    return torch.from_numpy(np.array(rows)).unflatten(1, (3, side, side))
 
-    `not_itself` are the places of the samples among the originals, where they come from there.
-    """
-    count = min(CANDIDATES, len(originals) - (not_itself is not None))
-    ways, from_afar = _ways(samples.shape[-1]), _coarse(originals)
-    index, distance, ratio = [], [], []
-    for i, sample in enumerate(samples):
+
+class Originals:
+    """Thumbnails that samples are held against, uint8 [M, 3, s, s], M from 3 on."""
+
+    def __init__(self, thumbs: Tensor) -> None:
+        self.thumbs, self._from_afar = thumbs, _coarse(thumbs)
+        self._ways = _ways(thumbs.shape[-1])
+
+    def match(self, samples: Tensor, not_itself: np.ndarray | None = None) -> Tensor:
+        """The rows of a `Match` of samples, thumbnails uint8 [N, 3, s, s], float64 [N, 3].
+
+        `not_itself` are their places among the originals, where they come from there.
+        """
+        places = [None] * len(samples) if not_itself is None else not_itself.tolist()
+        rows = [self._match(*pair) for pair in zip(samples, places, strict=True)]
+        return torch.tensor(rows, dtype=torch.float64)
+
+    def _match(self, sample: Tensor, place: int | None) -> tuple[int, float, float]:
         both = _coarse(torch.stack([sample, sample.flip(2)]))
-        far = torch.cdist(both, from_afar).amin(0)  # as they are or mirrored, [M]
-        if not_itself is not None:
-            far[not_itself[i]] = torch.inf
+        far = torch.cdist(both, self._from_afar).amin(0)  # as it is or mirrored, [M]
+        if place is not None:
+            far[place] = torch.inf
+        count = min(CANDIDATES, len(far) - (place is not None))
         near = far.topk(count, largest=False).indices
-        fits, order = _laid_over(sample, originals[near], ways).double().sort()
+        fits, order = _laid_over(sample, self.thumbs[near], self._ways).double().sort()
         others = fits[1:].mean()
-        index.append(int(near[order[0]]))
-        distance.append(float(fits[0]))
-        ratio.append(float(fits[0] / others) if others > 0 else 1.0)  # all alike: none stands out
-    return Match(np.array(index), np.array(distance), np.array(ratio))
+        ratio = fits[0] / others if others > 0 else 1.0  # all alike: none stands out
+        return int(near[order[0]]), float(fits[0]), float(ratio)
 
 
 def _coarse(images: Tensor) -> Tensor:
@@ -146,7 +165,7 @@ def spread(samples: Tensor, reals: Tensor) -> Spread:
     within = neighbour_distances(b, b, k + 1)
     across = neighbour_distances(b, a, 1)[:, 0]
     return Spread(
-        _share(_mean_distance(a), _mean_distance(b)),
+        mean_distance_ratio(samples, reals),
         _share(neighbour_distances(a, a, 2)[:, 1].mean(), within[:, 1].mean()),
         across <= within[:, k],
     )
@@ -154,14 +173,16 @@ def spread(samples: Tensor, reals: Tensor) -> Spread:
 
 def mean_distance_ratio(samples: Tensor, reals: Tensor) -> float:
     """`Spread.pairs` alone."""
-    return _share(*(_mean_distance(x.flatten(1).double().numpy()) for x in (samples, reals)))
+    return _share(mean_distance([samples]), mean_distance([reals]))
 
 
-def _mean_distance(x: np.ndarray) -> float:
-    """Of all pairs of rows."""
-    rows = torch.from_numpy(x)
-    total = sum(float(torch.cdist(part, rows).sum()) for part in rows.split(1024))
-    return total / (len(x) * (len(x) - 1))
+def mean_distance(groups: Sequence[Tensor]) -> float:
+    """Of two thumbnails of one group, over all such pairs; 0 where there are none."""
+    total, pairs = 0.0, 0
+    for rows in (group.flatten(1).double() for group in groups):
+        total += sum(float(torch.cdist(part, rows).sum()) for part in rows.split(1024))
+        pairs += len(rows) * (len(rows) - 1)
+    return total / pairs if pairs else 0.0
 
 
 def _share(a: float, b: float) -> float:

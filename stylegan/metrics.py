@@ -5,17 +5,15 @@ Each function streams in all processes, and gives what the first one then comput
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import lru_cache
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan import feature_files, memorisation
+from stylegan import memorisation
 from stylegan.config import UserError
-from stylegan.data import Pictures
 from stylegan.detectors import Detector
 from stylegan.distances import (
     blocks,
@@ -28,17 +26,8 @@ from stylegan.distances import (
     precision_recall,
 )
 from stylegan.metric_names import Metric
-from stylegan.streams import (
-    FORMAT,
-    Comparison,
-    Streams,
-    count_originals,
-    draw,
-    generated,
-    labels_of,
-    real,
-    real_halves,
-)
+from stylegan.sampling import Comparison, count_originals, draw, labels_of, real_halves
+from stylegan.streams import Arrays, Streams
 from stylegan.swd import swd_of_patches, swd_patches
 
 SWD_MOST_PICTURES = 8192
@@ -164,30 +153,39 @@ def swd_of(streams: Streams, metric: Metric) -> Finish:
             f"{n} pictures are asked for, but half of {pictures.name}, which swd compares with the "
             f"other half, is {half}"
         )
-    fakes = _in_the_first(comparison, generated(comparison, n), lambda x: swd_patches(x, seed))
+
+    def look(images: Tensor, first: int) -> Tensor:
+        return swd_patches(images, seed, first)
+
+    a, b = real_halves(pictures, n, seed)
+    side = pictures.resolution
+    fakes = streams.generated(["patches"], n, look)
+    reals = streams.real(["patches", seed], a, look, lasting=False)
+
+    def between_halves() -> Arrays | None:
+        with Streams(comparison) as own:  # their patches go before the floor is kept
+            others = own.real(["patches", seed], b, look, lasting=False)
+            if reals is None:
+                return None
+            found = swd_of_patches(reals, others, side, seed)
+        return {level: np.array(value) for level, value in found.items()}
+
+    floor = streams.once(["swd floor", n, seed], between_halves)
 
     def finish() -> list[Record]:
-        reals = swd_patches(real(pictures, real_halves(pictures, n, seed)[0]), seed)
-        found, floor = swd_of_patches(reals, fakes, seed), _swd_floor(pictures, n, seed)
+        found = swd_of_patches(reals, fakes, side, seed)
         return [
             {
                 "metric": metric.name,
                 "value": found.pop("mean"),
-                "floor": floor["mean"],
+                "floor": float(floor["mean"]),
                 "levels": found,
-                "floor_levels": {side: floor[side] for side in found},
+                "floor_levels": {level: float(floor[level]) for level in found},
                 "n": n,
             }
         ]
 
     return finish
-
-
-@lru_cache(maxsize=4)  # a training run asks again at every snapshot
-def _swd_floor(pictures: Pictures, n: int, seed: int) -> dict[str, float]:
-    """The distance between two halves of the reals: what chance alone makes of equal sets."""
-    a, b = (swd_patches(real(pictures, x), seed) for x in real_halves(pictures, n, seed))
-    return swd_of_patches(a, b, seed)
 
 
 def memorisation_of(streams: Streams, metric: Metric) -> Finish:
@@ -199,14 +197,17 @@ def memorisation_of(streams: Streams, metric: Metric) -> Finish:
     pictures, n = comparison.pictures, comparison.num or MEMORISATION_SAMPLES
     if count_originals(pictures) < 4:
         raise UserError(f"memorisation needs 4 real pictures at least, not {len(pictures)}")
-    samples = _in_the_first(comparison, generated(comparison, n), _thumbs)
+    samples = streams.generated(["thumbs"], n, _thumbs)
+    order = real_halves(pictures, count_originals(pictures), comparison.seed)[0]
+    rows = np.sort(order[:MOST_THUMBS] % count_originals(pictures))
+    originals = streams.real(["thumbs"], rows, _thumbs)
 
     def finish() -> list[Record]:
-        order = real_halves(pictures, count_originals(pictures), comparison.seed)[0]
-        rows = np.sort(order[:MOST_THUMBS] % count_originals(pictures))
-        originals = _thumbs(real(pictures, rows))
-        found = memorisation.match(samples, originals)
-        twins = _twins(comparison, order[:n] % count_originals(pictures), rows, originals)
+        against = memorisation.Originals(memorisation.thumbs_of_rows(originals))
+        found = _matched(streams, ["matches"], against, memorisation.thumbs_of_rows(samples))
+        places = np.flatnonzero(np.isin(rows, order[:n] % count_originals(pictures)))
+        some = against.thumbs[places]
+        twins = _matched(streams, ["twins", n, comparison.seed], against, some, places)
         return [
             {
                 "metric": metric.name,
@@ -226,18 +227,21 @@ def memorisation_of(streams: Streams, metric: Metric) -> Finish:
     return finish
 
 
-def _twins(
-    comparison: Comparison, chosen: np.ndarray, rows: np.ndarray, originals: Tensor
+def _matched(
+    streams: Streams,
+    name: list[Any],
+    against: memorisation.Originals,
+    samples: Tensor,
+    places: np.ndarray | None = None,
 ) -> memorisation.Match:
-    """Some training pictures against all others; the same for every generator."""
-    pictures = comparison.pictures
-    key = [FORMAT, "twins", pictures.fingerprint, len(chosen), comparison.seed]
-    if found := feature_files.recall(key):
-        return memorisation.Match(**found)
-    places = np.flatnonzero(np.isin(rows, chosen))
-    twins = memorisation.match(originals[places], originals, places)
-    feature_files.keep(key, vars(twins))
-    return twins
+    """Samples, or originals of these places: they are the same for every generator."""
+
+    def make(rows: range) -> Tensor:
+        at = slice(rows.start, rows.stop)
+        return against.match(samples[at], None if places is None else places[at])
+
+    lasting = places is not None
+    return memorisation.Match.of_rows(streams.derived(name, "matched", len(samples), make, lasting))
 
 
 def _pairs(comparison: Comparison, found: memorisation.Match, rows: np.ndarray) -> np.ndarray:
@@ -259,11 +263,11 @@ def diversity_of(streams: Streams, metric: Metric) -> Finish:
     n = min(comparison.num or DIVERSITY_SAMPLES, count_originals(pictures))
     if n < 3:
         raise UserError(f"diversity needs 3 samples and real pictures at least, not {n}")
-    samples = _in_the_first(comparison, generated(comparison, n), _thumbs)
+    rows = real_halves(pictures, n, comparison.seed)[0]
+    sides = streams.generated(["thumbs"], n, _thumbs), streams.real(["thumbs"], rows, _thumbs)
 
     def finish() -> list[Record]:
-        rows = real_halves(pictures, n, comparison.seed)[0]
-        reals = _thumbs(real(pictures, rows))
+        samples, reals = map(memorisation.thumbs_of_rows, sides)
         found = memorisation.spread(samples, reals)
         half = n // 2
         more = {}
@@ -340,17 +344,5 @@ def _record(
     }
 
 
-def _in_the_first(
-    comparison: Comparison, stream: Iterable[Tensor], act: Callable[[Iterable[Tensor]], Any]
-) -> Any:
-    """What the first process makes of a stream that all of them make."""
-    if comparison.group.is_first:
-        return act(stream)
-    for _ in stream:
-        pass
-    return None
-
-
-def _thumbs(stream: Iterable[Tensor]) -> Tensor:
-    """Of a stream of pictures uint8 [N, C, R, R]: uint8 [N, 3, s, s]."""
-    return torch.cat([memorisation.thumbs(images) for images in stream])
+def _thumbs(images: Tensor, _: int) -> Tensor:
+    return memorisation.thumbs(images).flatten(1)

@@ -12,6 +12,14 @@ from reading import clone  # noqa: F401
 from stylegan import offline
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory):
+    """What metrics keep of tiny pictures is not for the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STYLEGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def quick_curves(monkeypatch):
     """Pages without real curves, which take a second; they are drawn in their own tests."""

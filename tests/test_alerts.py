@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from test_loop import assert_same_run
 from training_data import tiny, write_pictures
 
 from stylegan.config import TrainConfig
+from stylegan.data import Pictures
 from stylegan.runs import ALERTS, read_events
 from stylegan.training import alerts, loop
 from stylegan.training.loop import Outcome, fit
@@ -307,16 +311,35 @@ def test_copies_of_training_pictures():
     assert alert.seen.startswith("15% of the samples") and "inspect" in alert.advice
 
 
-def test_memorisation_of_a_run(tmp_path, monkeypatch):
-    """Where the metric says so at a snapshot."""
-    write = loop.snapshot.write
-    monkeypatch.setattr(
-        loop.snapshot, "write", lambda *args: {**write(*args), "Metrics/memorisation": 0.4}
+def test_memorisation_of_a_real_run(tmp_path):
+    """Four pictures, which a small network knows by heart after 600 looks."""
+    data, said = write_pictures(tmp_path / "four.zip", n=4), []
+    config = tiny(data, kimg=0.6, tick_kimg=0.2, snap=1, metrics="memorisation", lr=0.005)
+    config = dataclasses.replace(
+        config,
+        **{"aug": "none", "p": 0.0, "ema_kimg": 0.05, "style_mixing": 0.0, "pl_weight": 0.0},
+        network=dataclasses.replace(config.network, channel_base=256, channel_max=32),
     )
-    data, said = write_pictures(tmp_path / "discs.zip"), []
-    fit(tiny(data, kimg=0.008, tick_kimg=0.008, snap=1), tmp_path / "run", say=said.append)
-    (line,) = [line for line in said if line.startswith("alert")]
-    assert line.startswith("alert, memorisation: 40% of the samples")
+    fit(config, tmp_path / "run", say=said.append)
+    lines = [json.loads(x) for x in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
+    found = [line["Metrics/memorisation"] for line in lines]
+    tick = next(i for i, value in enumerate(found, 1) if value > alerts.MEMORISED)
+    assert tick > 1, "it is learned, not there from the beginning"
+    (line,) = [line for line in said if line.startswith("alert, memo")]
+    assert line.startswith(f"alert, memorisation: {found[tick - 1]:.0%} of the samples are copies")
+    (event,) = [x for x in read_events(tmp_path / "run") if x["alert"] == "memorisation"]
+    assert (event["state"], event["tick"]) == ("begins", tick)
+
+    model = tmp_path / "run" / "models" / "000000"
+    (record,) = json.loads((model / "metrics.json").read_text())
+    assert (record["value"], record["n"], record["among"]) == (found[-1], 200, 4)
+    sheet = np.asarray(Image.open(model / "memorisation.png")).astype(float)
+    shown = Pictures(data).images(range(4)).permute(0, 2, 3, 1).numpy()
+    originals = shown.repeat(8, 1).repeat(8, 2)
+    for y, x in itertools.product(range(0, 600, 150), range(0, 1056, 264)):
+        sample, other = sheet[y : y + 128, x : x + 128], sheet[y : y + 128, x + 128 : x + 256]
+        far = [np.square(sample - original).mean() for original in originals]
+        assert np.array_equal(other, originals[np.argmin(far)]), "each beside what it is a copy of"
 
 
 # Starving

@@ -17,7 +17,7 @@ from stylegan.config import NetworkConfig, UserError
 from stylegan.data import Pictures
 from stylegan.evaluate import measure, save_records
 from stylegan.networks.generator import Generator
-from stylegan.streams import Comparison, generated, real_halves
+from stylegan.sampling import Comparison, draw, real_halves
 from stylegan.swd import swd
 from train.__main__ import main
 
@@ -67,7 +67,9 @@ def model(tmp_path):
 
 
 def stream(comparison, n):
-    return torch.cat(list(generated(comparison, n)))
+    """The generated pictures 0 to n - 1, in whole batches as metrics draw them."""
+    starts = range(0, n, comparison.batch)
+    return torch.cat([draw(comparison, range(i, i + comparison.batch)) for i in starts])[:n]
 
 
 def test_a_generated_picture_follows_from_seed_and_place_alone(data):
@@ -141,7 +143,7 @@ def test_measure_is_swd_to_a_half_with_the_floor_beside_it(data):
     assert record["floor_levels"] == {"16": swd(a, b, 5)["16"]}
     assert (record["metric"], record["n"], record["seed"], record["data"]) == ("swd", 6, 5, "discs")
     assert record["fingerprint"] == pictures.fingerprint
-    assert steps == [("generated", 4, 6), ("generated", 6, 6)]
+    assert steps == [("generated", 4, 8), ("generated", 8, 8), ("real", 6, 6), ("real", 6, 6)]
 
 
 def test_the_number_of_pictures(data, monkeypatch):

@@ -42,6 +42,8 @@ def test_rows_come_back(tmp_path):
         (".rows", lambda data: data + b"more", 10),
         (".index", lambda data: data[:-3], 8),
         (".index", lambda data: data.replace(b"[4, 3,", b"[4, 2,", 1), 0),
+        (".index", lambda data: data.replace(b"float32", b"float16", 1), 0),
+        (".index", lambda data: data.replace(b"float32", b"object", 1), 0),
         (".index", lambda data: b"nonsense\n" + data, 0),
         (".index", lambda data: data + b'{"a": 1}\n', 10),
     ],
@@ -70,6 +72,19 @@ def test_what_may_not_last_goes_when_all_went_well(cache):
         assert file.count == 4
     with opened(["passing"], False, print) as file:
         assert file.count == 0
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float16, np.float64])
+def test_rows_of_any_kind(tmp_path, kind):
+    rows = (100 * abs(ROWS)).astype(kind)
+    for start in (0, 6):
+        file = FeatureFile(tmp_path / "a")
+        assert file.count == start
+        file.add(rows[start : start + 6])
+        file.close()
+    found = FeatureFile(tmp_path / "a").rows()
+    assert found.dtype == kind and np.array_equal(found, rows)
+    assert (tmp_path / "a.rows").stat().st_size == rows.nbytes
 
 
 def test_two_do_not_write_at_once():

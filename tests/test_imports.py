@@ -19,9 +19,9 @@ networks descent
 pictures sources labels data measures duplicates faces enlarge squares journal runs control curves
 doctor findings_page prepare collect tensors direction_files checkpoint latents query latent_files
 recipe walk mix shelf links stamp attachment features detectors feature_files metric_names
-model sheet swd distances streams memorisation metrics evaluate attributes judges directions finding
-coordinates projector nearest card comparison offline run_page comparison_page glance space release
-repository publish importers exporters
+model sheet swd distances sampling streams memorisation metrics evaluate attributes judges
+directions finding coordinates projector nearest card comparison offline run_page comparison_page
+glance space release repository publish importers exporters
 """
 ALL = ROWS.split()
 DRAWING = [name for name in ALL if name != "importers"]

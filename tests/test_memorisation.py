@@ -8,8 +8,9 @@ from scipy import ndimage
 
 from stylegan.memorisation import (
     COPY,
+    Match,
+    Originals,
     draw_pairs,
-    match,
     mean_distance_ratio,
     spread,
     thumbs,
@@ -22,6 +23,10 @@ def scenes(n, seed=0, side=32):
     smooth = ndimage.gaussian_filter(rng.normal(size=(n, 3, side, side)), (0, 0, 3, 3), mode="wrap")
     grain = rng.normal(size=smooth.shape)
     return torch.from_numpy(np.clip(128 + 500 * smooth + 5 * grain, 0, 255).astype(np.uint8))
+
+
+def match(samples, originals, not_itself=None):
+    return Match.of_rows(Originals(originals).match(samples, not_itself).numpy())
 
 
 def zoomed(images, factor):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from detector_files import VGG, Inception, write
-from test_evaluate import SMALL, a_generator, a_zip
+from test_evaluate import SMALL, a_generator, a_zip, stream
 from test_features import discriminator
 from test_streams import TwoInOne
 
@@ -18,7 +18,7 @@ from stylegan.data import Pictures
 from stylegan.detectors import Published, ScriptDetector
 from stylegan.distances import fid, inception_score, kid, kid_subsets, moments, precision_recall
 from stylegan.evaluate import available, measure, save
-from stylegan.streams import Comparison, generated, real_halves
+from stylegan.sampling import Comparison, real_halves
 from train.evaluate import table
 
 
@@ -40,8 +40,8 @@ def own(tmp_path):
 
 def both_sides(data, own, n):
     detector, pictures = ScriptDetector(own), Pictures(data)
-    stream = generated(Comparison(a_generator(), pictures, None, 0, 16), n)
-    fakes = torch.cat([detector.features(x) for x in stream]).numpy()
+    images = stream(Comparison(a_generator(), pictures, None, 0, 16), n)
+    fakes = torch.cat([detector.features(x) for x in images.split(16)]).numpy()
     reals = detector.features(pictures.images(range(len(pictures)))).numpy()
     return reals, fakes, real_halves(pictures, len(pictures) // 2, 0)
 

@@ -1,5 +1,6 @@
 """Features of both sides: made once, kept by content, gone on with, shared out among processes."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -13,9 +14,10 @@ import numpy as np
 import pytest
 import torch
 from detector_files import VGG, Inception, write
-from test_evaluate import SMALL, a_generator, a_zip
+from test_evaluate import SMALL, a_generator, a_zip, stream
 from test_features import discriminator
 
+from stylegan import sampling
 from stylegan import streams as module
 from stylegan.checkpoint import save_model
 from stylegan.data import Pictures
@@ -25,7 +27,8 @@ from stylegan.feature_files import FOLDER
 from stylegan.metric_names import parse
 from stylegan.networks.discriminators import Discriminator
 from stylegan.networks.mapping import broadcast
-from stylegan.streams import Comparison, Streams, draw, generated
+from stylegan.sampling import Comparison, draw
+from stylegan.streams import Streams
 from train.__main__ import main
 
 HERE = Path(__file__).parent
@@ -76,7 +79,7 @@ def test_features_are_those_of_the_pictures(data, inception):
         reals = np.array(streams.reals(streams.detector(FID)))
         fakes = np.array(streams.fakes(streams.detector(FID), 10))
     assert np.array_equal(reals, detector.features(comparison.pictures.images(range(12))))
-    expected = [detector.features(x) for x in generated(comparison, 12)]
+    expected = [detector.features(x) for x in stream(comparison, 12).split(4)]
     assert np.array_equal(fakes, torch.cat(expected)[:10])
 
 
@@ -131,28 +134,54 @@ def test_a_damaged_cache_is_made_again(data, inception, looked, cache):
     assert looked[0] == 12 + 16
 
 
-@pytest.mark.parametrize("name", ["fid30_full", "ppl2_wend"])
-def test_what_was_interrupted_goes_on_to_the_same_number(tmp_path, data, name, monkeypatch, cache):
-    detector = str(write(tmp_path / "own.pt", VGG if "ppl" in name else Inception))
-    settings = {"num": None if "fid" in name else 30, "batch": 4, "detector": detector}
-    whole = measure(a_generator(), Pictures(data), [name], **settings).records
-    assert len(list(cache.glob("*.rows"))) == ("fid" in name)
+LASTING = {"fid30_full": 1, "ppl2_wend": 0, "swd": 0, "memorisation": 2, "swd,diversity": 1}
+"""Of these metrics, how many files of rows speak of real pictures alone."""
 
-    made = []
 
-    def progress(what, done, total):
-        if what != "real":
-            made.append(done)
-            if done == 16 and len(made) < 7:
-                raise KeyboardInterrupt
+@pytest.mark.parametrize("names", LASTING)
+def test_what_was_interrupted_goes_on_to_the_same_number(tmp_path, data, names, monkeypatch):
+    """Stopped after each batch, and started again."""
+    detector = str(write(tmp_path / "own.pt", VGG if "ppl" in names else Inception))
+    settings = {"num": None if "fid" in names else 6, "batch": 4, "detector": detector}
+    monkeypatch.setattr(module, "REALS_AT_ONCE", 5)
+    monkeypatch.setattr(module, "DERIVED_AT_ONCE", 5)
 
-    with pytest.raises(KeyboardInterrupt):
-        measure(a_generator(), Pictures(data), [name], progress=progress, **settings)
-    assert len(list(cache.glob("*.rows"))) == 1 + ("fid" in name)
-    again = measure(a_generator(), Pictures(data), [name], progress=progress, **settings).records
-    assert again == whole
-    assert made == [4, 8, 12, 16, 20, 24, 28, 32]
-    assert len(list(cache.glob("*.rows"))) == ("fid" in name)
+    def run(cache, progress):
+        monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / cache))
+        asked = a_generator(), Pictures(data), names.split(",")
+        return measure(*asked, progress=progress, **settings)
+
+    def stopping(*step):
+        made.append(step)
+        raise KeyboardInterrupt
+
+    steps, made, found = [], [], None
+    whole = run("whole", lambda *step: steps.append(step))
+    while found is None and len(made) <= len(steps):
+        with contextlib.suppress(KeyboardInterrupt):
+            found = run("parts", stopping)
+    assert made == steps and len({(what, total) for what, _, total in steps}) < len(steps)
+    assert found.records == whole.records
+    assert all(np.array_equal(found.sheets[x], sheet) for x, sheet in whole.sheets.items())
+    left = [len(list((tmp_path / x / FOLDER).glob("*.rows"))) for x in ("whole", "parts")]
+    assert left == [LASTING[names]] * 2, "the generator's own are gone"
+
+
+def test_what_two_metrics_look_at_is_drawn_once(data):
+    steps = []
+    names = ["memorisation", "diversity"]
+
+    def once():
+        steps.clear()
+        measure(
+            a_generator(), Pictures(data), names, 6, batch=4, progress=lambda *x: steps.append(x)
+        )
+
+    once()
+    drawn = [("generated", 4, 8), ("generated", 8, 8)]
+    assert steps == [*drawn, ("real", 12, 12), *[("matched", 6, 6)] * 2, ("real", 6, 6)]
+    once()
+    assert steps == [*drawn, ("matched", 6, 6)], "what is known of the real ones is kept"
 
 
 @pytest.mark.parametrize("name", ["ppl2_wend", "ppl_wfull", "ppl_zend", "ppl_zfull"])
@@ -164,14 +193,14 @@ def test_path_lengths_are_those_of_a_slow_copy(tmp_path, name, classes):
     comparison = dataclasses.replace(compared(data), generator=network)
     detector = ScriptDetector(write(tmp_path / "vgg.pt", VGG))
     metric = parse(name)
-    found = module._path_lengths(comparison, detector, metric, range(3, 9))[:, 0]
+    found = sampling.path_lengths(comparison, detector, metric, range(3, 9))[:, 0]
     slow = []
     for i in range(3, 9):
-        draws = module.chance.generator(0, "metric/path", i)
+        draws = sampling.chance.generator(0, "metric/path", i)
         a, b = torch.randn(1, 2, 8, generator=draws).unbind(1)
         t = torch.rand(1, 1, generator=draws) if metric.full else torch.zeros(1, 1)
         place = int(torch.randint(12, [], generator=draws))
-        noise = module.noise_maps(network, draws)
+        noise = sampling.noise_maps(network, draws)
         c = comparison.pictures.labels([place]) if classes else None
 
         def picture(at, a=a, b=b, c=c, noise=noise):

@@ -19,6 +19,7 @@ from stylegan.atomic import replacing_file
 from stylegan.checkpoint import save_model
 from stylegan.config import TrainConfig, UserError
 from stylegan.evaluate import Measured, as_json, measure
+from stylegan.memorisation import mean_distance, thumbs
 from stylegan.model import Model
 from stylegan.recipe import Recipe
 from stylegan.runs import GRIDS, METRICS_FILE, MODELS, REALS, SAMPLES
@@ -125,25 +126,21 @@ def _diversity(fakes: Sequence[np.ndarray], trainer: Trainer, pictures: data.Pic
     reals = _reals(pictures, config.seed)
     labels = pictures.labels(_places(pictures, config.seed))
     uses = config.network.c_dim and config.network.c_dim == labels.shape[1]
-    spread = _spread(reals, labels.argmax(1).tolist() if uses else [0] * len(reals))
-    return _spread(fakes, _classes(trainer, len(fakes))) / spread if spread else 1.0
+    theirs = labels.argmax(1).tolist() if uses else [0] * len(reals)
+    spread = mean_distance(_by_class(reals, theirs))
+    ours = _by_class(fakes, _classes(trainer, len(fakes)))
+    return mean_distance(ours) / spread if spread else 1.0
 
 
-def _spread(pictures: Sequence[np.ndarray], classes: Sequence[int]) -> float:
-    """Mean distance of two pictures uint8 [R, R, C] of one class, as the root of the mean square
-    of their differences; of any two, where no class has several.
+def _by_class(pictures: Sequence[np.ndarray], classes: Sequence[int]) -> list[torch.Tensor]:
+    """Thumbnails of pictures uint8 [R, R, C]; all together, where no class has several.
 
-    They are made small first: it is what they show that counts, not their noise.
+    They are made small: it is what they show that counts, not their noise.
     """
-    whole = np.stack(pictures).astype(np.float32)  # [N, R, R, C]
-    n, side, _, channels = whole.shape
-    small = min(side, DIVERSITY_PX)
-    blocks = whole.reshape(n, small, side // small, small, side // small, channels)
-    flat = torch.from_numpy(blocks.mean((2, 4)).reshape(n, -1))
-    distances = torch.cdist(flat, flat).numpy() / flat.shape[1] ** 0.5
-    pairs = np.triu(np.ones((n, n), bool), 1)
-    alike = pairs & (np.asarray(classes)[:, None] == np.asarray(classes)[None])
-    return float(distances[alike if alike.any() else pairs].mean())
+    small = thumbs(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2), DIVERSITY_PX)
+    of = torch.tensor(classes)
+    groups = [small[of == c] for c in of.unique()]
+    return groups if max(map(len, groups)) > 1 else [small]
 
 
 def _classes(trainer: Trainer, count: int) -> list[int]:

@@ -14,7 +14,7 @@ from stylegan import chance, data
 from stylegan.config import TrainConfig, UserError
 from stylegan.networks.mapping import broadcast
 from stylegan.networks.ops import to_uint8
-from stylegan.streams import noise_maps, stacked
+from stylegan.sampling import noise_maps, stacked
 
 from .stats import Tally
 from .step import Trainer
