@@ -381,5 +381,5 @@ def _path_lengths(
         seen = [
             detector.perceptual(network.synthesis(broadcast(w, config.num_ws), noise)) for w in ends
         ]
-        far = (seen[0] - seen[1]).double().square().sum(1, keepdim=True)
-    return (far / PPL_EPSILON**2).float().cpu()
+        far = (seen[0] - seen[1]).cpu().double().square().sum(1, keepdim=True)
+    return (far / PPL_EPSILON**2).float()
