@@ -56,13 +56,14 @@ def measure(model: Model, look: Features, mean: Tensor, c: int, shared: bool) ->
 
     J is asked along random directions of the features: E[Jᵀv vᵀJ] = JᵀJ for normal v.
     """
-    probes = torch.cat(list(_probes(model, look, mean, c)))
+    probes = torch.cat(list(_probes(model, look, mean, c))).cpu()  # MPS has no svd
     if shared:
         probes = probes.sum(dim=1, keepdim=True)
     _, sizes, axes = torch.linalg.svd(probes.transpose(0, 1) / math.sqrt(PROBES), False)
     values = sizes.square()
     floor = (FLOOR * values[:, :1]).clamp_min(torch.finfo(values.dtype).tiny)
-    return Coordinates(mean, axes, (floor / (values + floor)).sqrt(), floor.rsqrt())
+    found = axes, (floor / (values + floor)).sqrt(), floor.rsqrt()
+    return Coordinates(mean, *(x.to(mean.device) for x in found))
 
 
 def _probes(model: Model, look: Features, mean: Tensor, c: int) -> Iterator[Tensor]:

@@ -97,6 +97,14 @@ def world() -> tuple[int, int]:
     return rank, size
 
 
+def own_device(device: torch.device) -> torch.device:
+    """Of a machine's GPUs the one that is this process's, where no other is named."""
+    rank, size = world()
+    if size == 1 or device.type != "cuda" or device.index is not None:
+        return device
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank)))
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[tuple[Group, torch.device]]:
     """The group that this process was started in, and its own device of that kind."""
@@ -104,10 +112,16 @@ def joined(device: torch.device) -> Iterator[tuple[Group, torch.device]]:
     if size == 1:
         yield ALONE, device
         return
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"several processes train on cpu or cuda, not on {device.type}")
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", size))
+    own, device = own_device(torch.device(device.type)), own_device(device)
+    if here > 1 and device != own:
+        raise UserError(
+            f"{device} is one GPU for {here} processes; give cuda, and each takes its own"
+        )
     backend, timeout = "gloo", WAIT
     if device.type == "cuda":
-        if device.index is None:
-            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank)))
         torch.cuda.set_device(device)
         backend, timeout = "nccl", timedelta(seconds=NCCL_SEC)
     try:

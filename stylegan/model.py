@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import lru_cache, partial
 from itertools import groupby, islice
 from pathlib import Path
@@ -29,6 +29,7 @@ from stylegan.checkpoint import (
 )
 from stylegan.config import NetworkConfig, UserError
 from stylegan.direction_files import DIRECTIONS, DirectionNote, load_directions
+from stylegan.distributed import own_device
 from stylegan.latents import along, mix_rows, noise_maps, shift, z_from_seed
 from stylegan.mix import Mix
 from stylegan.networks.discriminators import AnyDiscriminator
@@ -385,17 +386,20 @@ def synthesize(synthesis: Synthesis, ws: Tensor, noise: int | Noise) -> np.ndarr
 
 
 def find_device(name: str | torch.device = "auto") -> torch.device:
-    """The device of this name, once it is known to work; auto is the GPU where there is one."""
+    """The device of this name, once it is known to work; auto is the GPU where CUDA has one.
+
+    Of several processes on a machine each is given a GPU of its own, unless one is named.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        device = torch.device(name)
+        device = own_device(torch.device(name))
     except RuntimeError as error:
         raise UserError(
             f"there is no device {name}: give cpu, cuda, cuda:1, mps or auto"
         ) from error
     try:
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).tolist()  # meta makes numbers, but has none
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(f"device {name} cannot be used here: {reason}") from error
@@ -405,15 +409,34 @@ def find_device(name: str | torch.device = "auto") -> torch.device:
 @contextmanager
 def exact(device: torch.device) -> Iterator[None]:
     """Full float32 and the same algorithms every time, so that devices agree on a recipe."""
-    if device.type != "cuda":
+    with _EXACTLY if device.type == "cuda" else nullcontext():
         yield
-        return
-    matmul = torch.backends.cuda.matmul
-    before, matmul.allow_tf32 = matmul.allow_tf32, False
-    try:
-        with torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        ):
-            yield
-    finally:
-        matmul.allow_tf32 = before
+
+
+class _Exactly:
+    """Flags that all threads of the process share: the first that needs them sets them, and the
+    last that does puts back what was before."""
+
+    def __init__(self) -> None:
+        self._lock, self._users, self._flags = threading.Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._users:
+                matmul = torch.backends.cuda.matmul
+                self._flags.callback(setattr, matmul, "allow_tf32", matmul.allow_tf32)
+                matmul.allow_tf32 = False
+                cudnn = torch.backends.cudnn.flags(
+                    enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+                )
+                self._flags.enter_context(cudnn)
+            self._users += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._flags.close()
+
+
+_EXACTLY = _Exactly()

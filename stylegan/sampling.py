@@ -151,5 +151,5 @@ def path_lengths(comparison: Comparison, detector: Detector, metric: Metric, row
         seen = [
             detector.perceptual(network.synthesis(broadcast(w, config.num_ws), noise)) for w in ends
         ]
-        far = (seen[0] - seen[1]).double().square().sum(1, keepdim=True)
-    return (far / PPL_EPSILON**2).float().cpu()
+        far = (seen[0] - seen[1]).cpu().double().square().sum(1, keepdim=True)
+    return (far / PPL_EPSILON**2).float()

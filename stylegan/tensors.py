@@ -38,11 +38,11 @@ def save_tensors(
         beside.chmod(mode)
 
 
-def load_tensors(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Tensor]:
-    """Read every tensor of a safetensors file."""
+def load_tensors(path: str | Path) -> dict[str, Tensor]:
+    """Read every tensor of a safetensors file, to the CPU."""
     path = weights_file(path)
     try:
-        return load_file(path, device=str(device))
+        return load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged or no safetensors file: {error}") from error
 

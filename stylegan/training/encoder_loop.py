@@ -303,7 +303,7 @@ class EncoderTrainer:
         notes = read_metadata(path)
         if notes.get("generator") != revision(self.folder):
             raise CheckpointError(f"{path} is of another generator; move it away to begin anew")
-        tensors = load_tensors(path, self.device)
+        tensors = load_tensors(path)
         weights, adam = (
             {k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)}
             for part in ("encoder.", "adam.")

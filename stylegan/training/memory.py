@@ -17,7 +17,7 @@ from .step import Trainer
 
 FEATURE_MAPS = 25
 """So many times one map per channel and resolution stay in memory; 17 to 27 were measured."""
-WORDS = ("out of memory", "can't allocate memory", "not enough memory")
+WORDS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 
 
 def sentence(trainer: Trainer) -> str:

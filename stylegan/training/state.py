@@ -143,8 +143,8 @@ def load_moments(adam: torch.optim.Adam, network: nn.Module, tensors: dict[str, 
             if (value := tensors.get(f"{name}.{key}")) is not None:
                 state[key] = torch.empty_like(param).copy_(value)
         if state:
-            step = tensors[f"{name}.step"]
-            state["step"] = torch.empty_like(step, device=param.device).copy_(step)
+            place = param.device if adam.defaults["fused"] else "cpu"
+            state["step"] = tensors[f"{name}.step"].to(place, copy=True)
             adam.state[param] = state
 
 

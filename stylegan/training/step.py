@@ -434,7 +434,8 @@ def _backward(loss: Tensor) -> Tensor:
 def fast_precision(device: torch.device) -> Precision:
     """The reduced precision that this device has units for; float32 where it has none."""
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.get_device_capability(device)[0] >= 8 else "float16"
+        generation = torch.cuda.get_device_capability(device)[0]
+        return "bfloat16" if generation >= 8 else "float16" if generation == 7 else "float32"
     if device.type == "cpu":
         able = getattr(torch.cpu, "get_capabilities", dict)()
         return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
