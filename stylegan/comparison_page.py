@@ -104,7 +104,7 @@ def _grids(runs: Sequence[Run]) -> str:
 def _row(runs: Sequence[Run], grids: Sequence[Grid | None]) -> str:
     figures = []
     for label, grid in zip(labels_of(runs), grids, strict=True):
-        caption = f"{label}, {grid.kimg:,} kimg" if grid else f"{label}, no grid"
+        caption = f"{label}, {grid.kimg:,.10g} kimg" if grid else f"{label}, no grid"
         image = offline.picture(grid.path if grid else None, caption, GRID_PX)
         figures.append(f"<figure>{image}<figcaption>{text(caption)}</figcaption></figure>")
     return "".join(figures)

@@ -200,7 +200,7 @@ def _data(run: Run) -> str:
 
 def _frames(run: Run) -> Glance:
     """Grids over time as (label, path, changed), that of the real pictures, a picture's side."""
-    found = [(f"{grid.kimg:,} kimg", grid.path) for grid in thinned(run.grids, MOST_FRAMES)]
+    found = [(f"{grid.kimg:,.10g} kimg", grid.path) for grid in thinned(run.grids, MOST_FRAMES)]
     network = run.settings.get("network")
     return {
         "frames": [(label, str(path.absolute()), _stamp(path)) for label, path in found],

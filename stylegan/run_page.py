@@ -39,7 +39,7 @@ def page(run: Run, state: str = "") -> str:
         "Curves": offline.charts([run]),
         "Metrics": _metrics(run),
         "Over time": offline.time_lapse(
-            [(f"{grid.kimg:,} kimg", grid.path) for grid in thinned(run.grids)], FRAME_PX
+            [(f"{grid.kimg:,.10g} kimg", grid.path) for grid in thinned(run.grids)], FRAME_PX
         ),
         "Settings": _settings(run),
         "Data": _data(run),
@@ -76,7 +76,7 @@ def _head(run: Run, state: str) -> str:
 
 def _pictures(run: Run) -> str:
     newest = run.grids[-1] if run.grids else None
-    name = f"seeds 0, 1, ... at {newest.kimg:,} kimg, psi 1" if newest else "generated"
+    name = f"seeds 0, 1, ... at {newest.kimg:,.10g} kimg, psi 1" if newest else "generated"
     return (
         "<div class='side'>"
         f"{_figure(newest.path if newest else None, name)}{_figure(run.reals, 'real pictures')}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from stylegan.config import UserError
 CONFIG, STATS, LOCK, BEST = "config.json", "stats.jsonl", "lock", "best"
 ALERTS = "alerts.jsonl"
 GRIDS, MODELS, REALS = "grids", "models", "reals.png"
+ASKED = "-asked"  # ends the names of snapshots that somebody asked for
 SAMPLES, METRICS_FILE = "samples.png", "metrics.json"  # of a model
 PAGE = "index.html"
 TRACKED = "tracked.json"  # under which name a tracker has the run
@@ -65,7 +67,7 @@ class Point:
 class Grid:
     """Pictures of fixed seeds at one moment."""
 
-    kimg: int
+    kimg: float
     path: Path
 
 
@@ -262,6 +264,17 @@ def read_events(folder: Path) -> list[Line]:
     return [event for event in map(_object, rows) if event and isinstance(event.get("alert"), str)]
 
 
+def kimg_of(name: str) -> float | None:
+    """Of a snapshot's model or grid by its name, as 000040 or 000040.512-asked."""
+    found = re.fullmatch(rf"([0-9]+(?:\.[0-9]+)?)(?:{ASKED})?", name)
+    return float(found[1]) if found else None
+
+
+def noted_kimg(model: Path) -> float:
+    """Of a model folder, as noted in it; nan where it is not."""
+    return _number(_mapping(_json(model / CONFIG).get("training")).get("kimg"))
+
+
 def is_run(folder: Path) -> bool:
     """Whether a run has been begun there."""
     return bool(_mapping(_json(folder / CONFIG).get("settings"))) or (folder / STATS).is_file()
@@ -307,19 +320,19 @@ def _no_run(folder: Path) -> str:
     return f"{folder} is no run: it has neither a {CONFIG} with settings nor a {STATS} with ticks"
 
 
-def _grids(folder: Path) -> Iterator[Grid]:
-    for path in sorted(folder.glob("*.png")):
-        if path.stem.isdigit():
-            yield Grid(int(path.stem), path)
+def _grids(folder: Path) -> list[Grid]:
+    named = [(kimg_of(path.stem), path) for path in sorted(folder.glob("*.png"))]
+    grids = [Grid(kimg, path) for kimg, path in named if kimg is not None]
+    return sorted(grids, key=lambda grid: grid.kimg)
 
 
 def _models(folder: Path) -> Iterator[Snapshot]:
     for path in sorted(folder.glob("*")):
-        if path.name.isdigit() and path.is_dir():
+        if (named := kimg_of(path.name)) is not None and path.is_dir():
             notes = _mapping(_json(path / CONFIG).get("training"))
             kimg = _number(notes.get("kimg"))
             records = tuple(x for x in _list(path / METRICS_FILE) if isinstance(x, dict))
-            yield Snapshot(float(path.name) if math.isnan(kimg) else kimg, path, records, notes)
+            yield Snapshot(named if math.isnan(kimg) else kimg, path, records, notes)
 
 
 # What may be missing, damaged or of another kind

@@ -330,7 +330,7 @@ def test_memorisation_of_a_real_run(tmp_path):
     (event,) = [x for x in read_events(tmp_path / "run") if x["alert"] == "memorisation"]
     assert (event["state"], event["tick"]) == ("begins", tick)
 
-    model = tmp_path / "run" / "models" / "000000"
+    model = tmp_path / "run" / "models" / "000000.600"
     (record,) = json.loads((model / "metrics.json").read_text())
     assert (record["value"], record["n"], record["among"]) == (found[-1], 200, 4)
     sheet = np.asarray(Image.open(model / "memorisation.png")).astype(float)

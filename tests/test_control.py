@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
 
@@ -141,22 +142,23 @@ def test_a_snapshot_now_and_the_end_after_this_tick(data, tmp_path, monkeypatch)
         32: lambda: control.ask(folder, stop=True),
     }
     asking(monkeypatch, asks)
-    monkeypatch.setattr(
-        loop.snapshot, "model_folder", lambda run, at: run / "models" / f"{at.nimg:06d}"
-    )
-    config = tiny(data, kimg=0.06, snap=100)
+    config = tiny(data, kimg=0.06, snap=100, keep=1)
     assert fit(config, folder, say=said.append) is Outcome.STOPPED
-    assert [path.name for path in (folder / "models").iterdir()] == ["000028"]
-    assert (folder / "grids" / "000028.png").exists()
+    assert [path.name for path in (folder / "models").iterdir()] == ["000000.028-asked"]
+    assert (folder / "grids" / "000000.028-asked.png").exists() and not (folder / "best").exists()
     assert [line["Progress/nimg"] for line in lines(folder)] == [20, 40]
     assert not (folder / CONTROL).exists()
     assert sum("snapshot at 0.0 kimg, as asked" in line for line in said) == 1
     assert any("stops at the end of this tick, as asked" in line for line in said)
     assert fit(config, folder, say=said.append) is Outcome.DONE
+    names = sorted(path.name for path in (folder / "models").iterdir())
+    assert names == ["000000.028-asked", "000000.060"]  # that one stays, whatever --keep says
+    assert (folder / "best").resolve().name == "000000.060"
 
     calm = tmp_path / "calm"
     assert fit(config, calm, say=quiet) is Outcome.DONE
-    (folder / "grids" / "000028.png").unlink()
+    shutil.rmtree(folder / "models" / "000000.028-asked")
+    (folder / "grids" / "000000.028-asked.png").unlink()
     assert_same_run(calm, folder)
 
 

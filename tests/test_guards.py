@@ -10,10 +10,12 @@ from training_data import tiny, write_pictures
 
 from stylegan.chance import seed_after
 from stylegan.config import RunError
+from stylegan.data import Pictures
 from stylegan.training import guards, loop, run, state
 from stylegan.training.guards import Guard, Trouble
 from stylegan.training.loop import Outcome, fit
 from stylegan.training.stats import Tally
+from stylegan.training.step import Chance, Trainer
 from train.__main__ import main
 
 FINE, LOST = torch.zeros(5), torch.tensor([0, 0, 0, torch.nan, torch.inf])
@@ -118,6 +120,28 @@ def test_rollback_goes_on_by_other_draws(data, tmp_path, monkeypatch):
     assert [x["Progress/nimg"] for x in numbers] == [20, 40, 60]
     newest = max(state._saved(folder), key=lambda x: state._age(x[1]))[1]
     assert newest["progress"]["retries"] == 2
+
+
+def test_rollback_forgets_the_signs_of_the_steps_it_takes_back(data, tmp_path, monkeypatch):
+    """Where p is adjusted long after: signs of scores that were no numbers would make it none."""
+    folder = tmp_path / "run"
+    poison(monkeypatch, 28, {0})
+    config = tiny(data, kimg=0.06, on_nan="rollback", ada_interval=4)
+    assert fit(config, folder, say=quiet) is Outcome.DONE
+    newest = max(state._saved(folder), key=lambda x: state._age(x[1]))[1]
+    assert newest["progress"]["retries"] == 1 and 0 <= newest["p"] <= 1
+
+
+def test_rollback_to_the_beginning_forgets_all_moments(data, tmp_path):
+    config, pictures = tiny(data), Pictures(data)
+    trainer = Trainer(config)
+    state.save(tmp_path, trainer, state.Progress())
+    chance = Chance(config, pictures, 0, trainer.device)
+    trainer.step(pictures.images(range(4)), pictures.labels(range(4)), 0, chance)
+    assert trainer.adam_g.state and trainer.adam_d.state and trainer.signs()[1]
+    state.load_latest(tmp_path, trainer)
+    assert not trainer.adam_g.state and not trainer.adam_d.state
+    assert trainer.signs() == (0.0, 0)
 
 
 def test_three_rollbacks_at_most(data, tmp_path, monkeypatch, capsys):

@@ -151,8 +151,9 @@ def test_what_a_run_leaves(undisturbed, data):
     assert training["settings"]["batch"] == 4
     assert training["data"]["fingerprint"] == Pictures(data).fingerprint
     grids = sorted(p.name for p in (undisturbed / "grids").iterdir())
-    assert grids == ["000000.png", "reals.png"]  # all within the first thousand images
-    assert (undisturbed / "models" / "000000" / "samples.png").exists()
+    moments = [f"000000.{n:03d}.png" for n in range(40, 201, 40)]
+    assert grids == [*moments, "000000.png", "reals.png"]
+    assert (undisturbed / "models" / "000000.080" / "samples.png").exists()
     assert list((undisturbed / "events").iterdir())
     line = lines(undisturbed, without=())[-1]
     for name in ("fake", "real"):
@@ -284,33 +285,30 @@ def test_the_best_model_by_the_first_metric(data, tmp_path):
 def test_the_best_model_at_the_end_is_remembered(data, tmp_path, monkeypatch):
     """The last snapshot lies outside of the ticks' own."""
     folder, values = tmp_path / "run", iter([2.0, 1.0, 1.5])
-    monkeypatch.setattr(snapshot, "model_folder", lambda run, at: run / "models" / f"{at.nimg:06d}")
     monkeypatch.setattr(snapshot, "measure", lambda *args, **_: measured("swd", next(values)))
-    for kimg, best in ((0.04, "000040"), (0.06, "000060"), (0.08, "000060")):
+    for kimg, best in ((0.04, "000000.040"), (0.06, "000000.060"), (0.08, "000000.060")):
         fit(tiny(data, kimg=kimg, metrics="swd"), folder, say=quiet)
         assert (folder / "best").resolve().name == best
 
 
 def test_higher_can_be_better(data, tmp_path, monkeypatch):
     folder, values = tmp_path / "run", iter([0.2, 0.4, 0.3])
-    monkeypatch.setattr(snapshot, "model_folder", lambda run, at: run / "models" / f"{at.nimg:06d}")
     monkeypatch.setattr(
         snapshot, "measure", lambda *args, **_: measured("diversity", next(values), "higher")
     )
-    for kimg, best in ((0.04, "000040"), (0.06, "000060"), (0.08, "000060")):
+    for kimg, best in ((0.04, "000000.040"), (0.06, "000000.060"), (0.08, "000000.060")):
         fit(tiny(data, kimg=kimg, metrics="diversity"), folder, say=quiet)
         assert (folder / "best").resolve().name == best
 
 
 def test_another_metric_begins_its_own_comparison(data, tmp_path, monkeypatch):
     folder = tmp_path / "run"
-    monkeypatch.setattr(snapshot, "model_folder", lambda run, at: run / "models" / f"{at.nimg:06d}")
     for kimg, metric, value in ((0.04, "swd", 1.0), (0.06, "fid5k_disc", 9.0)):
         monkeypatch.setattr(
             snapshot, "measure", lambda *args, m=metric, v=value, **_: measured(m, v)
         )
         fit(tiny(data, kimg=kimg, metrics=metric), folder, say=quiet)
-    assert (folder / "best").resolve().name == "000060"
+    assert (folder / "best").resolve().name == "000000.060"
 
 
 def test_metrics_that_need_no_download_go_on_without_network(data, tmp_path, monkeypatch):

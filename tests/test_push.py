@@ -133,7 +133,7 @@ def test_fit_pushes_its_snapshots(hub, data, tmp_path, monkeypatch, capsys):
     repo = hub.repos["model", "ann/discs"]
     commit = repo.branches["main"]
     out = capsys.readouterr().out
-    assert f"000000 is on the Hub: {hub.url}/ann/discs/tree/{commit}" in out
+    assert f"000000.020 is on the Hub: {hub.url}/ann/discs/tree/{commit}" in out
     assert repo.private and repo.tags == {"kimg-000000": commit}
     assert b"license: cc0-1.0" in repo.head()["README.md"]
     assert json.loads(repo.head()["config.json"])["training"]["code"].startswith("stylegan ")

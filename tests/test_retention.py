@@ -12,7 +12,7 @@ import pytest
 from training_data import measured, tiny, write_pictures
 
 from stylegan.config import ConfigError
-from stylegan.training import run, snapshot
+from stylegan.training import run, snapshot, state
 from stylegan.training.loop import fit
 from stylegan.training.push import ON_ITS_WAY, Push, Pusher, on_its_way
 
@@ -33,7 +33,7 @@ def models(tmp_path):
 
 
 def left(tmp_path):
-    return [int(path.name) for path in sorted((tmp_path / "models").iterdir())]
+    return [round(float(path.name), 3) for path in sorted((tmp_path / "models").iterdir())]
 
 
 def test_the_latest_and_the_best_stay(tmp_path, models):
@@ -43,6 +43,26 @@ def test_the_latest_and_the_best_stay(tmp_path, models):
     assert (tmp_path / "best" / "config.json").exists()
     run.prune(tmp_path, 9, ())
     assert left(tmp_path) == [2, 5, 6]
+
+
+def test_names_of_models_of_one_thousand_images(tmp_path):
+    """The first one has the short name, the others and those asked for tell the moment."""
+
+    def model(nimg, asked=False):
+        at = state.Progress(nimg=nimg)
+        folder = snapshot.model_folder(tmp_path, at, asked)
+        assert snapshot.model_folder(tmp_path, at, asked) == folder
+        folder.mkdir(parents=True, exist_ok=True)
+        noted = json.dumps({"training": {"kimg": nimg / 1000}})
+        (folder / "config.json").write_text(noted)
+        return folder.name
+
+    assert [model(n) for n in (500, 40_064, 40_512, 40_064)] == [
+        "000000.500", "000040", "000040.512", "000040",
+    ]  # fmt: skip
+    assert model(40_064, asked=True) == "000040.064-asked"
+    run.prune(tmp_path, 1, ())
+    assert {x.name for x in (tmp_path / "models").iterdir()} == {"000040.512", "000040.064-asked"}
 
 
 def test_what_a_push_needs_and_what_a_person_added_stay(tmp_path, models):
@@ -83,17 +103,16 @@ def test_a_process_that_has_another_s_number_is_none(tmp_path):
 
 def test_a_run_keeps_so_many(tmp_path, monkeypatch):
     values = iter([3.0, 1.0, 2.0, 2.0, 2.0])
-    monkeypatch.setattr(snapshot, "model_folder", lambda run, at: run / "models" / f"{at.nimg:06d}")
     monkeypatch.setattr(snapshot, "measure", lambda *args, **_: measured("swd", next(values)))
     data = write_pictures(tmp_path / "discs.zip")
     config = tiny(data, kimg=0.2, metrics="swd", keep=2)
 
     class Slow(Push):
         def needs(self):
-            return {tmp_path / "run" / "models" / "000120"}
+            return {tmp_path / "run" / "models" / "000000.120"}
 
     fit(config, tmp_path / "run", say=quiet, push=Slow())
-    assert left(tmp_path / "run") == [80, 120, 160, 200]
-    assert (tmp_path / "run" / "best").resolve().name == "000080"
+    assert left(tmp_path / "run") == [0.08, 0.12, 0.16, 0.2]
+    assert (tmp_path / "run" / "best").resolve().name == "000000.080"
     with pytest.raises(ConfigError, match="keep 0 is less than 1"):
         tiny(data, keep=0)

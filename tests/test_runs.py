@@ -45,7 +45,7 @@ def test_a_run_that_fit_wrote(tmp_path):
     assert run.data["name"] == "discs" and run.data["pictures"] == 12
     assert [line["Progress/tick"] for line in run.lines] == [1, 2, 3, 4]
     assert run.kimg == pytest.approx(0.08)
-    assert run.reals.name == "reals.png" and [grid.kimg for grid in run.grids] == [0]
+    assert run.reals.name == "reals.png" and [grid.kimg for grid in run.grids] == [0, 0.04, 0.08]
     assert run.best in run.models and run.best.kimg in (0.04, 0.08)
     swd, floor = run.metric("swd"), run.floor("swd")
     assert run.metrics == ("swd",) and len(swd) == 2

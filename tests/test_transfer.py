@@ -245,7 +245,7 @@ def test_two_phases(source, data, tmp_path, capsys):
     recipe = ("--freeze-d", "2", "--augpipe", "bgcfnc", "--gamma", "16", "--mirror")
     assert fit_line(data, source, *recipe, "--run", one, "--kimg", "0.008") == 0
     assert fit_line(data, one, "--run", two, "--kimg", "0.004") == 0
-    assert "began with 000000@" in capsys.readouterr().out
+    assert "began with 000000.008@" in capsys.readouterr().out
     shutil.rmtree(one)  # the same line goes on without it
     assert fit_line(data, one, "--run", two, "--kimg", "0.008") == 0
     assert "goes on in" in capsys.readouterr().out

@@ -11,6 +11,7 @@ from training_data import NETWORK, tiny, write_pictures
 
 from stylegan.config import GrowthConfig, UserError
 from stylegan.data import Pictures
+from stylegan.networks.ops import to_uint8
 from stylegan.tensors import load_tensors
 from stylegan.training import validation
 from stylegan.training.loop import fit
@@ -67,7 +68,7 @@ def test_r_v_is_0_where_held_out_pictures_score_as_training_pictures_and_1_where
     unknown = {picture.numpy().tobytes() for picture in held.images(range(7))}
 
     def scores_of(bias):
-        def scores(images, labels):
+        def scores(images, labels, real=True):
             of = [x.numpy().tobytes() for x in images]
             return torch.tensor([2.0 * (x in known) + bias * (x in unknown) - 1 for x in of])
 
@@ -99,6 +100,20 @@ def test_growing_pictures_are_scored_at_their_size(data, others):
     config = tiny(data, network=network, growth=growth, aug="none", validation=str(others))
     line = scored(config, data)
     assert all(line[name]["num"] == 6 for name in NAMES)
+
+
+def test_generated_pictures_are_faded_once(data):
+    network = dataclasses.replace(NETWORK, architecture="growing", d_architecture="growing")
+    growth = GrowthConfig(start=8, hold_kimg=1, fade_kimg=1)
+    trainer = Trainer(tiny(data, network=network, growth=growth, aug="none"))
+    trainer._set_lod(0.5)
+    ws = torch.randn(4, network.num_ws, network.w_dim)
+    none = torch.zeros(4, 0)
+    drawn, whole = (trainer.generator.synthesis(ws, "none", whole=w) for w in (False, True))
+    scored = trainer.scores(to_uint8(whole), none, real=False)
+    as_in_training = trainer.discriminator(to_uint8(drawn).float() / 127.5 - 1, None, trainer.dtype)
+    torch.testing.assert_close(scored, as_in_training)
+    assert not torch.allclose(trainer.scores(to_uint8(whole), none), scored)
 
 
 def test_classes_of_held_out_pictures_may_lack_the_last_ones(tmp_path):

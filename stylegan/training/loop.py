@@ -206,8 +206,9 @@ class Training:
                     self._spent(), stop.requested, self._requests().snapshot
                 )
                 ticks = at.nimg >= at.tick_start_nimg + config.tick_kimg * 1000
-                if ticks or ended or stopped or self.device.type == "cpu":  # a GPU is not asked
-                    trainer.guard.check()  # at every step: it would have to wait
+                saves = ticks or ended or stopped or asked
+                if saves or self.device.type == "cpu":  # a GPU is not asked at every step: it
+                    trainer.guard.check()  # would have to wait
                 if ticks:
                     bar.clear()
                     self._tick(write)
@@ -267,16 +268,16 @@ class Training:
         for kind in ended:
             self.say(f"the alert of {kind} is over")
 
-    def _snapshot(self) -> report.Line:
+    def _snapshot(self, asked: bool = False) -> report.Line:
         """Grid, metrics and model; gives the numbers for the tick's line."""
         self.snapped_nimg = self.at.nimg
         found = snapshot.write(
             *(self.folder, self.config, self.trainer, self.pictures, self.at),
-            *(self.metrics, self.say),
+            *(self.metrics, self.say, asked),
         )
         if self.held is not None:
             found |= validation.scores(self.trainer, self.pictures, self.held)
-        self.push(snapshot.model_folder(self.folder, self.at))
+        self.push(snapshot.model_folder(self.folder, self.at, asked))
         if self.config.keep is not None:
             run.prune(self.folder, self.config.keep, self.push.needs())
         return found
@@ -302,8 +303,8 @@ class Training:
 
         def write() -> None:
             if control.take(self.folder, "snapshot") and self.snapped_nimg != self.at.nimg:
-                self._snapshot()
-                model = snapshot.model_folder(self.folder, self.at)
+                self._snapshot(asked=True)
+                model = snapshot.model_folder(self.folder, self.at, asked=True)
                 self.say(f"snapshot at {self.at.nimg / 1000:.1f} kimg, as asked: {model}")
 
         self.group.first(write)

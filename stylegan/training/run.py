@@ -20,6 +20,7 @@ from stylegan.data import Pictures
 from stylegan.metrics import SHEETS
 from stylegan.runs import (
     ALERTS,
+    ASKED,
     BEGUN_WITH,
     BEST,
     CONFIG,
@@ -33,6 +34,7 @@ from stylegan.runs import (
     STATS,
     TRACKED,
     flat,
+    kimg_of,
 )
 
 FORMAT = 1
@@ -140,13 +142,19 @@ def point_best(run: Path, model: Path) -> None:
 
 
 def prune(run: Path, keep: int, needed: Collection[Path]) -> None:
-    """Remove models but the latest `keep`, the best, those needed, and those with more in them
-    than a run writes."""
-    models = sorted(path for path in (run / MODELS).iterdir() if path.name.isdigit())
+    """Remove models but the latest `keep`, the best, those needed or asked for, and those with more
+    in them than a run writes."""
+    own = (path for path in (run / MODELS).iterdir() if _is_own(path.name))
+    models = sorted(own, key=lambda path: kimg_of(path.name))
     stay = {path.resolve() for path in (run / BEST, *models[-keep:], *needed)}
     for model in models:
         if model.resolve() not in stay and {path.name for path in model.iterdir()} <= WRITTEN:
             shutil.rmtree(model)
+
+
+def _is_own(model: str) -> bool:
+    """Whether a run made it by itself, by its name."""
+    return kimg_of(model) is not None and not model.endswith(ASKED)
 
 
 def _read(path: Path) -> dict[str, Any]:

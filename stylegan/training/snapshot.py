@@ -22,7 +22,7 @@ from stylegan.evaluate import Measured, as_json, measure
 from stylegan.memorisation import mean_distance, thumbs
 from stylegan.model import Model
 from stylegan.recipe import Recipe
-from stylegan.runs import GRIDS, METRICS_FILE, MODELS, REALS, SAMPLES
+from stylegan.runs import ASKED, GRIDS, METRICS_FILE, MODELS, REALS, SAMPLES, noted_kimg
 from stylegan.version import VERSION, code_commit
 
 from . import alerts, run
@@ -34,9 +34,16 @@ EVALUATION_BATCH = 32
 DIVERSITY_PX = 16
 
 
-def model_folder(folder: Path, at: Progress) -> Path:
-    """Where the model of this moment lies."""
-    return folder / MODELS / f"{at.nimg // 1000:06d}"
+def model_folder(folder: Path, at: Progress, asked: bool = False) -> Path:
+    """Where the model of this moment lies: 000040, or 000040.512 where that name is not free, or
+    000040.512-asked. The name 000000 is that of the beginning.
+    """
+    exact = folder / MODELS / f"{at.nimg / 1000:010.3f}"
+    if asked:
+        return exact.with_name(exact.name + ASKED)
+    plain = exact.with_name(f"{at.nimg // 1000:06d}")
+    free = not plain.exists() or noted_kimg(plain) == at.nimg / 1000
+    return plain if free and at.nimg >= 1000 else exact
 
 
 def first_grids(folder: Path, trainer: Trainer, pictures: data.Pictures) -> None:
@@ -54,9 +61,12 @@ def write(
     at: Progress,
     names: Sequence[str],
     say: Callable[[str], None],
+    asked: bool = False,
 ) -> dict[str, float]:
-    """Grid, these metrics and a model folder; gives the numbers for the tick's line."""
-    model = model_folder(folder, at)
+    """Grid, these metrics and a model folder; gives the numbers for the tick's line. One that was
+    asked for is not the best.
+    """
+    model = model_folder(folder, at, asked)
     fakes = _fakes(trainer)
     grid = _png(fakes)
     _write(folder / GRIDS / f"{model.name}.png", grid)
@@ -76,7 +86,7 @@ def write(
         "code": _program(),
     }
     save_model(model, config.network, notes, trainer.averaged, trainer.discriminator, extra)
-    if _is_best(at, found, bool(names)):
+    if not asked and _is_best(at, found, bool(names)):
         run.point_best(folder, model)
     told = {f"Metrics/{name}": record["value"] for name, record in found.records.items()}
     return {alerts.DIVERSITY: _diversity(fakes, trainer, pictures), **told}

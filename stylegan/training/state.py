@@ -103,7 +103,7 @@ def _load(folder: Path, numbers: dict[str, Any], trainer: Trainer) -> None:
         load_moments(getattr(trainer, name), getattr(trainer, network), parts[name])
     trainer.iteration = numbers["iteration"]
     trainer.p = numbers["p"]
-    trainer.sign_sum, trainer.sign_count = numbers["sign_sum"], numbers["sign_count"]
+    trainer.restore_signs(numbers["sign_sum"], numbers["sign_count"])
     trainer.pl_mean.fill_(numbers["pl_mean"])
     trainer.guard.restore(numbers.get("streak", 0))
     sums = numbers["tally"].items()
@@ -137,6 +137,7 @@ def moments(adam: torch.optim.Adam, network: nn.Module) -> dict[str, Tensor]:
 
 def load_moments(adam: torch.optim.Adam, network: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Copy into fresh tensors laid out like the parameters, as Adam itself makes them."""
+    adam.state.clear()
     for name, param in network.named_parameters():
         state = {}
         for key in ("exp_avg", "exp_avg_sq"):

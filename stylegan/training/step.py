@@ -14,7 +14,7 @@ from stylegan.config import Precision, TrainConfig, UserError
 from stylegan.distributed import ALONE, Group
 from stylegan.networks.discriminators import discriminator_of
 from stylegan.networks.generator import Generator
-from stylegan.networks.growing import at_lod, grown
+from stylegan.networks.growing import at_lod, grown, shrink
 from stylegan.networks.mapping import broadcast
 from stylegan.networks.synthesis_v2 import Noise
 
@@ -103,11 +103,15 @@ class Trainer:
             self.adam_d.state.clear()
 
     @torch.no_grad()
-    def scores(self, images: Tensor, labels: Tensor) -> Tensor:
-        """What D gives uint8 pictures [N, C, R, R] as they are, not augmented: [N, 1]."""
+    def scores(self, images: Tensor, labels: Tensor, real: bool = True) -> Tensor:
+        """What D gives uint8 pictures [N, C, R, R] as they are, not augmented: [N, 1].
+
+        Generated ones, which are not `real`, have been faded already where pictures grow.
+        """
         img = images.to(self.device).float() / 127.5 - 1
         if self.config.network.grows:
-            img = at_lod(img, float(self.discriminator.lod))
+            times = self.config.network.resolution // self.side
+            img = at_lod(img, float(self.discriminator.lod)) if real else shrink(img, times)
         c = labels.to(self.device) if self.config.network.c_dim else None
         return self.discriminator(img, c, self.dtype)
 
@@ -402,6 +406,10 @@ class Trainer:
             self.sign_count += int(count)
             self._signs = []
         return self.sign_sum, self.sign_count
+
+    def restore_signs(self, total: float, count: int) -> None:
+        """Forget all signs but these."""
+        self.sign_sum, self.sign_count, self._signs = total, count, []
 
     def _adjust_p(self) -> None:
         total, count = self.signs()

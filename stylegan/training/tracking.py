@@ -12,7 +12,7 @@ from PIL import Image
 from stylegan.atomic import replacing_file
 from stylegan.extras import need
 from stylegan.pictures import flatten, open_picture
-from stylegan.runs import BEST, GRIDS, NIMG, TRACKED, flat, read_run
+from stylegan.runs import BEST, GRIDS, KIMG, NIMG, TRACKED, flat, noted_kimg, read_run
 
 from .listeners import Line, Listener
 
@@ -60,7 +60,7 @@ class Trackio(Listener):
         numbers = scalars(line)
         if model is not None:
             grid = _grid(self.folder / GRIDS / f"{model.name}.png")
-            numbers["grid"] = self.module.Image(grid, caption=f"{int(model.name)} kimg")
+            numbers["grid"] = self.module.Image(grid, caption=f"{line[KIMG]:,.10g} kimg")
         self.tracked.log(numbers, step=nimg)
         self._last_nimg = nimg
         self.note = {**self.note, "nimg": nimg}
@@ -75,7 +75,7 @@ class Trackio(Listener):
                 f"{self.note['name']}-model",
                 "model",
                 description=how,
-                metadata={"kimg": int(best.name)} if best.name.isdigit() else {},
+                metadata={"kimg": noted_kimg(best)},
             )
             artifact.add_dir(best)
             self.tracked.log_artifact(artifact, aliases=["best"])

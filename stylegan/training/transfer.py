@@ -188,9 +188,13 @@ def start_from(
 
 
 def copy_fitting(kind: str, network: nn.Module, tensors: Mapping[str, Tensor]) -> list[Row]:
-    """Copy each tensor that has its like in the network; a row for all that either has."""
+    """Copy each tensor that has its like in the network; a row for all that either has.
+
+    How far it has grown (lod) is no weight, and a matter of this run's own schedule.
+    """
     own = network.state_dict()
     names = [*own, *(name for name in tensors if name not in own)]
+    names = [name for name in names if name.rpartition(".")[2] != "lod"]
     rows = [
         Row(
             kind,

@@ -59,7 +59,7 @@ def scores(
         real = trainer.scores(pictures.images(places), labels)
         tally.add("Validation/scores/training", real)
         fakes = _fakes(trainer, rows.tolist(), labels)
-        tally.add("Validation/scores/generated", trainer.scores(fakes, labels))
+        tally.add("Validation/scores/generated", trainer.scores(fakes, labels, real=False))
         places = rows.tolist()
         labels = F.pad(held.labels(places), (0, labels.shape[1] - held.c_dim))  # last ones unseen
         found = trainer.scores(held.images(places), labels)
