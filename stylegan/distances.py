@@ -134,7 +134,7 @@ def _sides(features: Features) -> Callable[[np.ndarray], _Side]:
 
 
 def _side(features: Features) -> _Side:
-    """U-centring (Székely and Rizzo, arXiv 1310.2926, section 3) gives the noise without bias."""
+    """U-centring (Székely and Rizzo, arXiv 1310.2926) gives the noise without bias."""
     x = torch.from_numpy(np.array(features))
     n, kernel = len(x), _kernel(x, x).fill_diagonal_(0)
     sums = kernel.sum(1, dtype=torch.float64)
