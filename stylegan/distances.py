@@ -5,7 +5,8 @@ Features are float32 [N, D], as arrays or as memory-mapped files: they are read 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from torch import Tensor
 from stylegan import chance
 
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
+KID_LEAST = 4
+"""Pictures on each side without which nothing is known of the error."""
 NEIGHBOURS = 3
 IS_SPLITS = 10
 PPL_KEPT = (1, 99)
@@ -75,32 +78,101 @@ def _known(values: Tensor) -> Tensor:
 def kid_subsets(
     real: int, fake: int, seed: int, most: int = KID_SUBSET_SIZE
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Numbers of the reals and fakes of each subset: as many on both sides, drawn by seed."""
+    """Numbers of the reals and fakes of each subset: as many on both sides, drawn by seed.
+
+    Only one where it is all there is on both sides: every other would be the same.
+    """
     draws = chance.numpy_generator(seed, "metric/kid", 0)
     size = min(real, fake, most)
-    for _ in range(KID_SUBSETS):
+    for _ in range(1 if real == fake == size else KID_SUBSETS):
         yield tuple(draws.choice(count, size, replace=False) for count in (real, fake))
 
 
 def kid(
-    real: Features, fake: Features, subsets: Iterable[tuple[np.ndarray, np.ndarray]]
+    real: Features,
+    fake: Features,
+    subsets: Iterable[tuple[np.ndarray, np.ndarray]],
+    originals: int | None = None,
 ) -> tuple[float, float]:
     """Kernel distance (arXiv 1801.01401): the mean over subsets, and its standard error.
 
     The squared MMD without bias, by the kernel (x.y / D + 1)^3. It can fall below 0 by chance.
+
+    The error is the standard deviation between independent sets as large as these two. Of the reals
+    only `originals` are independent where the others are their mirror images. The mean of S subsets
+    of s rows has the variance V(n, m) + (V(s, s) - V(n, m)) / S, since all are drawn from the same
+    n reals and m fakes; V is `_variance`.
     """
-    found = []
+    of_real, of_fake = _sides(real), _sides(fake)
+    values, parts, size = [], [], 0
     for real_rows, fake_rows in subsets:
-        x, y = (torch.from_numpy(np.array(f[r])) for f, r in ((fake, fake_rows), (real, real_rows)))
-        n, d = x.shape
-        within = sum(_kernel(z, z, d).fill_diagonal_(0).sum(dtype=torch.float64) for z in (x, y))
-        across = _kernel(x, y, d).sum(dtype=torch.float64)
-        found.append(float(within / (n * (n - 1)) - 2 * across / n**2))
-    return float(np.mean(found)), float(np.std(found) / np.sqrt(len(found)))
+        value, variances = _mmd(of_real(real_rows), of_fake(fake_rows))
+        values.append(value)
+        parts.append(variances)
+        size = max(size, len(real_rows), len(fake_rows))
+    n, m = originals or len(real), len(fake)
+    terms = np.mean(parts, axis=0).clip(0)  # none is negative, but estimates of 0 can be
+    whole, subset = _variance(terms, n, m), _variance(terms, min(size, n), min(size, m))
+    return float(np.mean(values)), float(np.sqrt(whole + (subset - whole) / len(values)))
 
 
-def _kernel(x: Tensor, y: Tensor, d: int) -> Tensor:
-    return (x @ y.T / d + 1) ** 3
+@dataclass(frozen=True)
+class _Side:
+    """Features x [n, D] and what their kernel within tells, the diagonal left out."""
+
+    x: Tensor
+    sums: Tensor
+    """Of each row, float64 [n]."""
+    noise: float
+    """Variance of what is left of the kernel of two once each one's own part is taken away."""
+
+
+def _sides(features: Features) -> Callable[[np.ndarray], _Side]:
+    """Of some rows; where these are all rows, they are looked at only once."""
+    whole = functools.cache(lambda: _side(features[:]))
+    return lambda rows: whole() if len(rows) == len(features) else _side(features[np.sort(rows)])
+
+
+def _side(features: Features) -> _Side:
+    """U-centring (Székely and Rizzo, arXiv 1310.2926) gives the noise without bias."""
+    x = torch.from_numpy(np.array(features))
+    n, kernel = len(x), _kernel(x, x).fill_diagonal_(0)
+    sums = kernel.sum(1, dtype=torch.float64)
+    apart = (kernel - sums.mean() / (n - 1)).fill_diagonal_(0)
+    own = (sums - sums.mean()).square().sum() / (n - 2)
+    left = apart.square().sum(dtype=torch.float64) - 2 * own
+    return _Side(x, sums, float(left / (n * (n - 3))))
+
+
+def _mmd(real: _Side, fake: _Side) -> tuple[float, np.ndarray]:
+    """The squared MMD without bias, and estimates without bias of what `_variance` is made of."""
+    n, m = len(real.x), len(fake.x)
+    across = _kernel(real.x, fake.x)
+    by_real, by_fake = (across.mean(i, dtype=torch.float64) for i in (1, 0))
+    mean = by_real.mean()
+    value = real.sums.mean() / (n - 1) + fake.sums.mean() / (m - 1) - 2 * mean
+    apart = (across - mean).square().sum(dtype=torch.float64)
+    own = m * (by_real - mean).square().sum() + n * (by_fake - mean).square().sum()
+    noise = float((apart - own) / ((n - 1) * (m - 1)))
+    first = [
+        float((side.sums / (k - 2) - means).var()) - side.noise / (k - 2) - noise / other
+        for side, means, k, other in ((real, by_real, n, m), (fake, by_fake, m, n))
+    ]
+    return float(value), np.array([*first, real.noise, fake.noise, noise])
+
+
+def _variance(terms: np.ndarray, n: int, m: int) -> float:
+    """Of the squared MMD of n and m samples: Hoeffding's decomposition of this U-statistic, whose
+    terms are uncorrelated (Sutherland and Deka, arXiv 1906.02104).
+
+    With k(x, x') = mean + a(x) + a(x') + g(x, x'), k(y, y') = mean + b(y) + b(y') + h(y, y') and
+    k(x, y) = mean + c(x) + d(y) + e(x, y) the terms are the variances of a - c, b - d, g, h and e.
+    """
+    return float(terms @ [4 / n, 4 / m, 2 / (n * (n - 1)), 2 / (m * (m - 1)), 4 / (n * m)])
+
+
+def _kernel(x: Tensor, y: Tensor) -> Tensor:
+    return (x @ y.T / x.shape[1] + 1) ** 3
 
 
 def precision_recall(

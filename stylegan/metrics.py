@@ -16,6 +16,8 @@ from stylegan import memorisation
 from stylegan.config import UserError
 from stylegan.detectors import Detector
 from stylegan.distances import (
+    KID_LEAST,
+    Features,
     blocks,
     fid,
     inception_score,
@@ -75,15 +77,23 @@ def fid_of(streams: Streams, metric: Metric) -> Finish:
 
 def kid_of(streams: Streams, metric: Metric) -> Finish:
     """Kernel distance, which has no bias: its floor is 0 and what chance makes of that."""
-    detector, seed = streams.detector(metric), streams.comparison.seed
-    reals, fakes = streams.reals(detector), streams.fakes(detector, metric.n)
+    detector, comparison = streams.detector(metric), streams.comparison
     a, b = streams.halves(metric.n)
+    if len(a) < KID_LEAST:
+        raise UserError(
+            f"{metric.name} needs {2 * KID_LEAST} real pictures and {KID_LEAST} generated ones"
+        )
+    reals, fakes = streams.reals(detector), streams.fakes(detector, metric.n)
+
+    def between(x: Features, y: Features, originals: int | None = None) -> tuple[float, float]:
+        return kid(x, y, kid_subsets(len(x), len(y), comparison.seed), originals)
 
     def finish() -> list[Record]:
-        value, error = kid(reals, fakes, kid_subsets(len(reals), len(fakes), seed))
-        floor, _ = kid(reals[a], reals[b], kid_subsets(len(a), len(b), seed))
-        at_floor, _ = kid(reals[a], fakes[: len(a)], kid_subsets(len(a), len(a), seed))
-        more = {"error": error, "floor": floor, "floor_n": len(a), "value_at_floor_n": at_floor}
+        value, error = between(reals, fakes, count_originals(comparison.pictures))
+        floor, floor_error = between(reals[a], reals[b])
+        beside, error_beside = between(reals[a], fakes[: len(a)])
+        more = {"error": error, "floor": floor, "floor_error": floor_error, "floor_n": len(a)}
+        more |= {"value_at_floor_n": beside, "error_at_floor_n": error_beside}
         return [_record(metric, detector, value, metric.n, **more)]
 
     return finish

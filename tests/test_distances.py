@@ -117,11 +117,62 @@ def test_kid_has_no_bias_and_says_how_noisy_it_is():
     assert value != kid(REAL, FAKE, kid_subsets(300, 280, 1, most=100))[0]
 
 
+@pytest.mark.parametrize("shift", [0, 0.3], ids=["alike", "apart"])
+@pytest.mark.parametrize(
+    ("real", "fake", "most", "times"),
+    [(300, 300, 1000, 60), (300, 3000, 1000, 15), (1200, 1500, 100, 20), (4, 4, 1000, 500)],
+    ids=["whole sets", "all reals", "parts of both", "fewest"],
+)
+def test_the_error_of_kid_is_the_spread_between_independent_sets(real, fake, most, times, shift):
+    rng = np.random.default_rng(5)
+    pairs = ((rng.normal(size=(n, 8)) for n in (real, fake)) for _ in range(times))
+    found = [
+        kid(np.float32(a), np.float32(b + shift), kid_subsets(real, fake, 0, most))
+        for a, b in pairs
+    ]
+    values, errors = np.array(found).T
+    assert 1 / 1.5 < np.sqrt(np.square(errors).mean()) / values.std(ddof=1) < 1.5
+
+
+def test_mirror_images_do_not_make_kid_surer():
+    """Here of pictures that look the same mirrored, where they tell nothing new at all."""
+    rng, found = np.random.default_rng(6), []
+    everything = [(np.arange(300), np.arange(900))]
+    for _ in range(60):
+        a, fakes = rng.normal(size=(150, 8)), np.float32(0.3 + rng.normal(size=(900, 8)))
+        reals = np.float32([*a, *a])
+        taken_for_new = kid(reals, fakes, everything)[1]
+        found.append([*kid(reals, fakes, everything, originals=150), taken_for_new])
+    values, errors, too_small = np.array(found).T
+    spread = values.std(ddof=1)
+    assert 1 / 1.3 < errors.mean() / spread < 1.3 and too_small.mean() < 0.85 * spread
+
+
+def test_kid_of_what_does_not_vary_has_no_error():
+    same = np.ones((10, 8), np.float32)
+    assert kid(same, same, kid_subsets(10, 10, 0)) == (0, 0)
+    value, error = kid(
+        np.float32(np.random.default_rng(0).normal(size=(20, 8))), same, kid_subsets(20, 10, 0)
+    )
+    assert value > 0 and error > 0
+
+
 def test_kid_subsets_are_as_many_on_both_sides():
     subsets = list(kid_subsets(50, 30, 0, most=40))
     assert len(subsets) == 100
     for real, fake in subsets:
         assert len(set(real)) == len(set(fake)) == 30 and max(real) < 50
+
+
+def test_whole_sets_are_looked_at_once(monkeypatch):
+    looked, side = [], distances._side
+    monkeypatch.setattr(distances, "_side", lambda x: looked.append(len(x)) or side(x))
+    assert len(list(kid_subsets(30, 30, 0))) == 1 and len(list(kid_subsets(30, 30, 0, 20))) == 100
+    kid(REAL, FAKE[:30], kid_subsets(len(REAL), 30, 0))
+    assert len(looked) == 101  # parts of the reals, and the fakes
+    every = [(REAL[np.random.default_rng(i).permutation(30)], FAKE[:30]) for i in range(3)]
+    found = [kid(a, b, kid_subsets(30, 30, i)) for i, (a, b) in enumerate(every)]
+    assert np.allclose(found, found[0], rtol=1e-4), "neither order nor seed tells"
 
 
 def test_precision_and_recall_are_the_recorded_ones(rows_at_once):

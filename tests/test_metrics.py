@@ -72,6 +72,12 @@ def test_kid_precision_recall_and_inception_score(data, own):
     value, error = kid(reals, fakes, kid_subsets(24, 40, 0))
     assert found["kid40_full"]["value"] == pytest.approx(value, rel=1e-5)
     assert found["kid40_full"]["error"] == pytest.approx(error, rel=1e-3)
+    some, fewer = kid_subsets(12, 12, 0), kid_subsets(12, 12, 0)
+    floor, beside = kid(reals[a], reals[b], some), kid(reals[a], fakes[:12], fewer)
+    names = ("floor", "floor_error"), ("value_at_floor_n", "error_at_floor_n")
+    for pair, both in zip(names, (floor, beside), strict=True):
+        assert [found["kid40_full"][x] for x in pair] == pytest.approx(both, rel=1e-3)
+        assert f"{both[1]:.4g}" in table(found["kid40_full"])
     expected, floor = precision_recall(reals, fakes), precision_recall(reals[a], reals[b])
     for i, kind in enumerate(("precision", "recall")):
         record = found[f"pr403_full_{kind}"]
@@ -82,6 +88,25 @@ def test_kid_precision_recall_and_inception_score(data, own):
     assert found["is40"]["value"] == pytest.approx(expected[0], rel=1e-4)
     assert found["is40"]["std"] == pytest.approx(expected[1], rel=1e-3)
     assert found["is40"]["floor_n"] == 24
+
+
+def test_kid_counts_pictures_not_their_mirror_images(data, own):
+    pictures = Pictures(data, mirror=True)
+    found = measure(a_generator(), pictures, ["kid40_full"], detector=own).records["kid40_full"]
+    detector = ScriptDetector(own)
+    reals = detector.features(pictures.images(range(48))).numpy()
+    images = stream(Comparison(a_generator(), pictures, None, 0, 16), 40)
+    fakes = torch.cat([detector.features(x) for x in images.split(16)]).numpy()
+    error = kid(reals, fakes, kid_subsets(48, 40, 0), originals=24)[1]
+    assert found["error"] == pytest.approx(error, rel=1e-4)
+    assert error > 1.002 * kid(reals, fakes, kid_subsets(48, 40, 0))[1]
+
+
+@pytest.mark.parametrize(("count", "name"), [(7, "kid40_full"), (24, "kid3_full")])
+def test_kid_of_too_few_pictures_says_so(tmp_path, own, count, name):
+    few = Pictures(a_zip(tmp_path / "few.zip", count=count))
+    with pytest.raises(UserError, match=f"{name} needs 8 real pictures and 4 generated ones"):
+        measure(a_generator(), few, [name], detector=own)
 
 
 def test_the_published_files_are_told_from_others(data, tmp_path, monkeypatch):

@@ -87,7 +87,8 @@ def table(record: Record) -> str:
 
 
 _FURTHER = (
-    *("error", "std", "distance", "distance_of_data", "ratio", "ratio_of_data"),
+    *("error", "error_at_floor_n", "floor_error", "std"),
+    *("distance", "distance_of_data", "ratio", "ratio_of_data"),
     *("nearest", "coverage", "coverage_at_floor_n", "coverage_floor"),
 )
 
