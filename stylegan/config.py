@@ -354,9 +354,11 @@ class TrainConfig:
             raise ConfigError(f"batch {self.batch} is not a multiple of the mbstd group {group}")
         grown = by_resolution("batches", self.growth.batches, int) if self.network.grows else {}
         for resolution, batch in grown.items():
-            if batch % min(self.network.mbstd_group, batch):
+            its_group = min(self.network.mbstd_group, batch)
+            if batch % its_group:
                 raise ConfigError(
-                    f"batches: {batch} at {resolution} is not a multiple of the mbstd group {group}"
+                    f"batches: {batch} at {resolution} is not a multiple of the mbstd group "
+                    f"{its_group}"
                 )
         micro = self.micro_batch
         parts_differ = not self.network.grows and micro and self.batch % micro
