@@ -95,6 +95,8 @@ def _fixed(name: str, resolution: int, gpus: int) -> Values:
     if name == "cifar":
         values |= {"pl_weight": 0.0, "style_mixing": 0.0}
         network["d_architecture"] = "orig"
+    if name == "low_shot":
+        values["aug"] = "diffaugment"
     return {**values, "network": network}
 
 

@@ -113,6 +113,14 @@ def test_low_shot():
     assert (config.kimg, config.batch, config.network.mbstd_group) == (300, 8, 4)
     assert (config.lr, config.gamma, config.ema_kimg) == (0.002, 10, 10)
     assert (config.network.mapping_layers, config.network.channel_base) == (2, 32768)
+    assert (config.aug, config.policy) == ("diffaugment", "color,translation,cutout")
+
+
+def test_which_presets_augment_how():
+    by = {name: preset(name, 64, 3, 0).aug for name in PRESETS}
+    assert {name for name in by if by[name] == "none"} == {"v1", "a", "b", "c", "d"}
+    assert {name for name in by if by[name] == "diffaugment"} == {"low_shot"}
+    assert set(by.values()) == {"ada", "none", "diffaugment"}
 
 
 def test_configs_a_to_d():
