@@ -134,6 +134,10 @@ def growing_batches(gpus: int) -> dict[int, int]:
     return {side: max(min(128 * gpus, most.get(side, n)), n, 4 * gpus) for side, n in one.items()}
 
 
+# The penalty of arXiv 1704.00028, algorithm 1, whose weight and interval are not R1's
+WGAN_GP: Values = {"loss": "wgan-gp", "gamma": 10.0, "d_reg_interval": 0}
+
+
 PRESETS: dict[str, Callable[[int, int], Values]] = {
     **{name: partial(_growing, name) for name in GROWING},
     **{name: partial(_fixed, name) for name in ("e", "f")},
@@ -143,11 +147,22 @@ PRESETS: dict[str, Callable[[int, int], Values]] = {
 }
 
 
-def preset(name: str, resolution: int, channels: int, c_dim: int, gpus: int = 1) -> TrainConfig:
-    """Settings of a preset for data of this size."""
+def preset(
+    name: str,
+    resolution: int,
+    channels: int,
+    c_dim: int,
+    gpus: int = 1,
+    loss: str = TrainConfig.loss,
+) -> TrainConfig:
+    """Settings of a preset for data of this size; with wgan-gp, those that go with that loss."""
     if name not in PRESETS:
         raise ConfigError(f"there is no preset {name!r}; there are: {', '.join(PRESETS)}")
     values = PRESETS[name](resolution, gpus)
+    if loss == WGAN_GP["loss"]:
+        values |= WGAN_GP
+        if values.get("aug", TrainConfig.aug) == "ada":  # reads signs of D, whose zero is free here
+            values["aug"] = "none"
     network = NetworkConfig(
         resolution=resolution, channels=channels, c_dim=c_dim, **values.pop("network")
     )

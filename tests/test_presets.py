@@ -143,6 +143,16 @@ def test_configs_a_to_d():
     assert d.g_reg_interval == 4
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_wgan_gp_has_the_penalty_of_its_paper_with_every_step(name):
+    """Weight 10, and no lazy regularisation (arXiv 1704.00028); the rest is the preset's."""
+    usual, config = preset(name, 64, 3, 0), preset(name, 64, 3, 0, loss="wgan-gp")
+    assert (config.loss, config.gamma, config.d_reg_interval) == ("wgan-gp", 10, 0)
+    assert config.aug == ("none" if usual.aug == "ada" else usual.aug)
+    own = {name: getattr(usual, name) for name in ("loss", "gamma", "d_reg_interval", "aug")}
+    assert dataclasses.replace(config, **own) == usual
+
+
 @pytest.mark.parametrize("resolution", [8, 1024])
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_at_every_size(name, resolution):

@@ -58,6 +58,27 @@ def test_a_flag_beats_the_preset_and_leaves_the_rest(data, capsys):
     assert found["network"]["mapping_layers"] == 2
 
 
+def test_the_loss_brings_its_penalty_which_flags_beat(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def resolved(*flags):
+        assert fit(data, *flags, "--dry-run") == 0
+        found = settings(capsys.readouterr().out)
+        return [found[name] for name in ("loss", "gamma", "d_reg_interval", "aug")]
+
+    assert resolved() == ["logistic", pytest.approx(0.0002 * 16**2 / 16), 16, "ada"]
+    assert resolved("--loss", "wgan-gp") == ["wgan-gp", 10, 0, "none"]
+    assert resolved("--loss=wgan-gp", "--gamma", "2") == ["wgan-gp", 2, 0, "none"]
+    told = ("--d-reg-interval", "4", "--aug", "diffaugment")
+    assert resolved("--loss", "wgan-gp", *told) == ["wgan-gp", 10, 4, "diffaugment"]
+    assert fit(data, "--loss", "wgan-gp", "--kimg", "0.02") == 0
+    assert fit(data, "--loss", "wgan-gp", "--kimg", "0.04") == 0
+    assert "goes on in runs/discs-tiny at 0.0 kimg" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        fit(data, "--loss", "hinge")
+    assert "'hinge' for argument '--loss'" in capsys.readouterr().err
+
+
 def test_train_resume_refuse(data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert fit(data, "--kimg", "0.02") == 0

@@ -46,6 +46,7 @@ class First:
 
     data: str
     preset: str = "auto"
+    loss: str = TrainConfig.loss
     device: str = "auto"
     resume_from: str = ""
     run: str | None = None
@@ -151,7 +152,7 @@ def _parse(argv: list[str]) -> Call:
         )
         pictures = Pictures(first.data)
         size = (pictures.resolution, pictures.channels, pictures.c_dim)
-        default = preset(first.preset, *size, gpus=world()[1])
+        default = preset(first.preset, *size, gpus=world()[1], loss=first.loss)
         default = dataclasses.replace(default, data=first.data)
         if default.precision != "float32":
             fast = fast_precision(find_device(first.device))
