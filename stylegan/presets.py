@@ -64,12 +64,12 @@ FIXED = {  # StyleGAN2, configs E and F; StyleGAN2-ADA; DiffAugment's low shot
     "low_shot":  (300.0,    8,     4,   32768,  0.0020,  10.00,     10.0, None,    2),
 }
 GROWING = {  # StyleGAN; StyleGAN2, table 1
-    # name  style          d_reg_interval, 0 for no lazy regularisation; weight of path length
-    "v1": ("adain",        0,   0.0),
-    "a":  ("adain",        0,   0.0),
-    "b":  ("demodulated",  0,   0.0),
-    "c":  ("demodulated", 16,   0.0),
-    "d":  ("demodulated", 16,   2.0),
+    # name  style      intervals of G and D, 0 for no lazy regularisation; weight of path length
+    "v1": ("adain",        0,  0,   0.0),
+    "a":  ("adain",        0,  0,   0.0),
+    "b":  ("demodulated",  0,  0,   0.0),
+    "c":  ("demodulated",  4, 16,   0.0),
+    "d":  ("demodulated",  4, 16,   2.0),
 }
 # fmt: on
 
@@ -102,14 +102,15 @@ def _fixed(name: str, resolution: int, gpus: int) -> Values:
 
 def _growing(name: str, resolution: int, gpus: int) -> Values:
     """A row of the table, with the batches and learning rates of StyleGAN."""
-    style, interval, pl_weight = GROWING[name]
+    style, g_interval, d_interval, pl_weight = GROWING[name]
     batches = growing_batches(gpus)
     return {
         "kimg": KIMG,
         "batch": 4 * gpus,
         "lr": 0.001,
         "gamma": 10.0,
-        "d_reg_interval": interval,
+        "g_reg_interval": g_interval,
+        "d_reg_interval": d_interval,
         "pl_weight": pl_weight,
         "ema_kimg": 10.0,
         "ema_ramp": None,

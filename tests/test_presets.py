@@ -135,10 +135,10 @@ def test_configs_a_to_d():
     ]  # fmt: skip
     assert (a.network.mapping_layers, a.network.conv_clamp, a.precision) == (8, None, "float32")
     assert (a.loss, a.gamma, a.lr, a.ema_kimg, a.ema_ramp) == ("logistic", 10, 0.001, 10, None)
-    assert (a.d_reg_interval, a.pl_weight) == (0, 0)
+    assert (a.g_reg_interval, a.d_reg_interval, a.pl_weight) == (0, 0, 0)
     demodulated = dataclasses.replace(a.network, style="demodulated")
     assert b == dataclasses.replace(a, preset="b", network=demodulated)
-    assert c == dataclasses.replace(b, preset="c", d_reg_interval=16)
+    assert c == dataclasses.replace(b, preset="c", g_reg_interval=4, d_reg_interval=16)
     assert d == dataclasses.replace(c, preset="d", pl_weight=2)
     assert d.g_reg_interval == 4
 
