@@ -3,7 +3,8 @@
 Trains twice on a few pictures drawn from DATA, with adaptive augmentation and without, both at once
 and for the same minutes. The pictures that were not drawn are held out: at each snapshot the
 discriminator scores some of them beside the training pictures and fresh fakes. All other flags are
-handed to fit. Called again, the runs go on for so many minutes more.
+handed to fit, those about ADA for the run that has it. Called again, the runs go on for so many
+minutes more.
 
 Columns: thousand images seen; D's mean scores of training, held-out and generated pictures; r_v (0:
 held-out ones score as training ones, 1: as fakes); p; SWD of the averaged generator's pictures, to
@@ -29,6 +30,7 @@ from stylegan.data import Pictures
 from stylegan.evaluate import measure
 
 KINDS = ("ada", "none")
+OF_ADA = ("ada-kimg", "ada-interval", "target", "augpipe")  # flags that would do nothing without it
 SCORES = ("training", "held_out", "generated")
 
 
@@ -76,12 +78,16 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=100)
     parser.add_argument("--run", required=True, type=Path)
     parser.add_argument("--minutes", type=float, default=20.0)
+    for name in OF_ADA:
+        parser.add_argument(f"--{name}")
     args, flags = parser.parse_known_args()
+    told = {name: getattr(args, name.replace("-", "_")) for name in OF_ADA}
+    own = {"ada": [x for name in told if told[name] for x in (f"--{name}", told[name])], "none": []}
     args.run.mkdir(parents=True, exist_ok=True)
     few, others = args.run / "few.zip", args.run / "others.zip"
     if not others.exists():
         draw(args.data, args.pictures, few, others)
-    started = [train(args.run, kind, args.minutes, flags) for kind in KINDS]
+    started = [train(args.run, kind, args.minutes, [*flags, *own[kind]]) for kind in KINDS]
     codes = [process.wait() for process in started]
     if any(codes):
         sys.exit(f"a run has failed: see the logs in {args.run}")

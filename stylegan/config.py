@@ -240,9 +240,11 @@ class TrainConfig:
     style_mixing: float = 0.9
     """Share of fakes made from two latents."""
     g_reg_interval: int = 4
-    """Steps from one path length penalty to the next, 0 for one within every step of G."""
+    """Steps from one path length penalty to the next, 0 for one within every step of G; its Adam
+    is scaled by this with and without one."""
     d_reg_interval: int = 16
-    """Steps from one penalty of D's gradient to the next, 0 for one within every step of D."""
+    """Steps from one penalty of D's gradient to the next, 0 for one within every step of D; its
+    Adam is scaled by this with and without one."""
     ema_kimg: float = 10.0
     """Half-life of the averaged generator, in thousand images."""
     ema_ramp: float | None = 0.05
@@ -354,9 +356,11 @@ class TrainConfig:
             raise ConfigError(f"batch {self.batch} is not a multiple of the mbstd group {group}")
         grown = by_resolution("batches", self.growth.batches, int) if self.network.grows else {}
         for resolution, batch in grown.items():
-            if batch % min(self.network.mbstd_group, batch):
+            its_group = min(self.network.mbstd_group, batch)
+            if batch % its_group:
                 raise ConfigError(
-                    f"batches: {batch} at {resolution} is not a multiple of the mbstd group {group}"
+                    f"batches: {batch} at {resolution} is not a multiple of the mbstd group "
+                    f"{its_group}"
                 )
         micro = self.micro_batch
         parts_differ = not self.network.grows and micro and self.batch % micro

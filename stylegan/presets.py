@@ -64,12 +64,12 @@ FIXED = {  # StyleGAN2, configs E and F; StyleGAN2-ADA; DiffAugment's low shot
     "low_shot":  (300.0,    8,     4,   32768,  0.0020,  10.00,     10.0, None,    2),
 }
 GROWING = {  # StyleGAN; StyleGAN2, table 1
-    # name  style          d_reg_interval, 0 for no lazy regularisation; weight of path length
-    "v1": ("adain",        0,   0.0),
-    "a":  ("adain",        0,   0.0),
-    "b":  ("demodulated",  0,   0.0),
-    "c":  ("demodulated", 16,   0.0),
-    "d":  ("demodulated", 16,   2.0),
+    # name  style      intervals of G and D, 0 for no lazy regularisation; weight of path length
+    "v1": ("adain",        0,  0,   0.0),
+    "a":  ("adain",        0,  0,   0.0),
+    "b":  ("demodulated",  0,  0,   0.0),
+    "c":  ("demodulated",  4, 16,   0.0),
+    "d":  ("demodulated",  4, 16,   2.0),
 }
 # fmt: on
 
@@ -95,19 +95,22 @@ def _fixed(name: str, resolution: int, gpus: int) -> Values:
     if name == "cifar":
         values |= {"pl_weight": 0.0, "style_mixing": 0.0}
         network["d_architecture"] = "orig"
+    if name == "low_shot":
+        values["aug"] = "diffaugment"
     return {**values, "network": network}
 
 
 def _growing(name: str, resolution: int, gpus: int) -> Values:
     """A row of the table, with the batches and learning rates of StyleGAN."""
-    style, interval, pl_weight = GROWING[name]
+    style, g_interval, d_interval, pl_weight = GROWING[name]
     batches = growing_batches(gpus)
     return {
         "kimg": KIMG,
         "batch": 4 * gpus,
         "lr": 0.001,
         "gamma": 10.0,
-        "d_reg_interval": interval,
+        "g_reg_interval": g_interval,
+        "d_reg_interval": d_interval,
         "pl_weight": pl_weight,
         "ema_kimg": 10.0,
         "ema_ramp": None,
@@ -132,6 +135,10 @@ def growing_batches(gpus: int) -> dict[int, int]:
     return {side: max(min(128 * gpus, most.get(side, n)), n, 4 * gpus) for side, n in one.items()}
 
 
+# The penalty of arXiv 1704.00028, algorithm 1, whose weight and interval are not R1's
+WGAN_GP: Values = {"loss": "wgan-gp", "gamma": 10.0, "d_reg_interval": 0}
+
+
 PRESETS: dict[str, Callable[[int, int], Values]] = {
     **{name: partial(_growing, name) for name in GROWING},
     **{name: partial(_fixed, name) for name in ("e", "f")},
@@ -141,11 +148,22 @@ PRESETS: dict[str, Callable[[int, int], Values]] = {
 }
 
 
-def preset(name: str, resolution: int, channels: int, c_dim: int, gpus: int = 1) -> TrainConfig:
-    """Settings of a preset for data of this size."""
+def preset(
+    name: str,
+    resolution: int,
+    channels: int,
+    c_dim: int,
+    gpus: int = 1,
+    loss: str = TrainConfig.loss,
+) -> TrainConfig:
+    """Settings of a preset for data of this size; with wgan-gp, those that go with that loss."""
     if name not in PRESETS:
         raise ConfigError(f"there is no preset {name!r}; there are: {', '.join(PRESETS)}")
     values = PRESETS[name](resolution, gpus)
+    if loss == WGAN_GP["loss"]:
+        values |= WGAN_GP
+        if values.get("aug", TrainConfig.aug) == "ada":  # reads signs of D, whose zero is free here
+            values["aug"] = "none"
     network = NetworkConfig(
         resolution=resolution, channels=channels, c_dim=c_dim, **values.pop("network")
     )

@@ -103,6 +103,16 @@ def test_overfitting_without_an_adaptive_p():
     assert story(rising([0.0] * len(near), near), config) == told
 
 
+@pytest.mark.parametrize("aug", ["ada", "fixed", "diffaugment", "none"])
+def test_signs_of_a_critic_tell_nothing(aug):
+    """Its zero is free; where held-out pictures stand between the others is not."""
+    config = TrainConfig(loss="wgan-gp", aug=aug, p=0.1)
+    assert story(rising([0.78, 0.81, 0.84, 0.87, 0.90], [0.99] * 5), config) == []
+    (alert,), _ = alerts.changes(held_out(0.6, 0.7, 0.8), config, [])
+    assert alert.kind == "overfitting" and "--aug ada" not in alert.advice
+    assert ("--aug diffaugment" in alert.advice) == (aug != "diffaugment")
+
+
 def test_overfitting_of_a_real_run(tmp_path):
     """Four pictures, and a p that begins high and moves fast."""
     data, said = write_pictures(tmp_path / "four.zip", n=4), []
@@ -160,6 +170,10 @@ def test_collapse_begins_and_ends():
     assert story(diverse(0.9, 0.15, 0.05, 0.02, 0.3, 0.1)) == [(2, "+collapse"), (4, "-collapse")]
     (alert,), _ = alerts.changes(diverse(0.9, 0.15, 0.05), CONFIG, [])
     assert "0.05 times" in alert.seen and "after 0.90" in alert.seen
+    for loss, aug in (("logistic", "ada"), ("wgan-gp", "diffaugment")):
+        bare = TrainConfig(loss=loss, aug="none")
+        (advised,), _ = alerts.changes(diverse(0.9, 0.15, 0.05), bare, [])
+        assert f", --aug {aug}" in advised.advice
     assert "--gamma than 1" in alert.advice
 
 

@@ -61,6 +61,10 @@ def test_networks_that_cannot_be(changes, reason):
         ({"drift": -1}, "drift -1 is outside 0"),
         ({"network": V1, "growth": GrowthConfig(start=32)}, "start 32 is above the resolution"),
         ({"network": V1, "growth": GrowthConfig(batches="8:6")}, "batches: 6 at 8 is not a mult"),
+        (
+            {"network": V1, "batch": 2, "growth": GrowthConfig(batches="8:6")},
+            "batches: 6 at 8 is not a multiple of the mbstd group 4",
+        ),
         ({"precision": "int8"}, "precision 'int8' is not one of float32, bfloat16, float16"),
         ({"mirror": 1}, "mirror 1 is not true or false"),
     ],

@@ -39,6 +39,7 @@ SMALL = dataclasses.replace(
     lr=0.001,
     gamma=1.0,
     pl_weight=0.0,
+    g_reg_interval=0,
     d_reg_interval=0,
     aug="none",
     p=0.0,
@@ -47,7 +48,8 @@ WGAN = dataclasses.replace(SMALL, loss="wgan-gp", gamma=10.0)
 D = dataclasses.replace(
     SMALL, network=GROWING, pl_weight=2.0, d_reg_interval=2, g_reg_interval=2, aug="ada", p=0.5
 )
-RECIPES = {"v1": SMALL, "v1-wgan": WGAN, "d": D}
+C = dataclasses.replace(D, pl_weight=0.0)
+RECIPES = {"v1": SMALL, "v1-wgan": WGAN, "c": C, "d": D}
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +90,12 @@ def test_sides_batches_rates_and_adam_follow_the_schedule(config, pictures):
         assert len(images) == trainer.batch == (8 if trainer.side == 4 else 4)
         sides.append(trainer.side)
         rate = 0.004 if trainer.side == 16 else 0.001
-        lazy = config.d_reg_interval and config.gamma
-        c = config.d_reg_interval / (config.d_reg_interval + 1) if lazy else 1
-        assert trainer.adam_d.param_groups[0]["lr"] == pytest.approx(rate * c)
+        for adam, interval in (
+            (trainer.adam_g, config.g_reg_interval),
+            (trainer.adam_d, config.d_reg_interval),
+        ):
+            c = interval / (interval + 1) if interval else 1
+            assert adam.param_groups[0]["lr"] == pytest.approx(rate * c)
         for network in (trainer.generator.synthesis, trainer.averaged.synthesis):
             assert float(network.lod) == pytest.approx(schedule.lod(nimg, config))
         assert trainer.discriminator.lod == trainer.generator.synthesis.lod

@@ -113,6 +113,14 @@ def test_low_shot():
     assert (config.kimg, config.batch, config.network.mbstd_group) == (300, 8, 4)
     assert (config.lr, config.gamma, config.ema_kimg) == (0.002, 10, 10)
     assert (config.network.mapping_layers, config.network.channel_base) == (2, 32768)
+    assert (config.aug, config.policy) == ("diffaugment", "color,translation,cutout")
+
+
+def test_which_presets_augment_how():
+    by = {name: preset(name, 64, 3, 0).aug for name in PRESETS}
+    assert {name for name in by if by[name] == "none"} == {"v1", "a", "b", "c", "d"}
+    assert {name for name in by if by[name] == "diffaugment"} == {"low_shot"}
+    assert set(by.values()) == {"ada", "none", "diffaugment"}
 
 
 def test_configs_a_to_d():
@@ -127,12 +135,22 @@ def test_configs_a_to_d():
     ]  # fmt: skip
     assert (a.network.mapping_layers, a.network.conv_clamp, a.precision) == (8, None, "float32")
     assert (a.loss, a.gamma, a.lr, a.ema_kimg, a.ema_ramp) == ("logistic", 10, 0.001, 10, None)
-    assert (a.d_reg_interval, a.pl_weight) == (0, 0)
+    assert (a.g_reg_interval, a.d_reg_interval, a.pl_weight) == (0, 0, 0)
     demodulated = dataclasses.replace(a.network, style="demodulated")
     assert b == dataclasses.replace(a, preset="b", network=demodulated)
-    assert c == dataclasses.replace(b, preset="c", d_reg_interval=16)
+    assert c == dataclasses.replace(b, preset="c", g_reg_interval=4, d_reg_interval=16)
     assert d == dataclasses.replace(c, preset="d", pl_weight=2)
     assert d.g_reg_interval == 4
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_wgan_gp_has_the_penalty_of_its_paper_with_every_step(name):
+    """Weight 10, and no lazy regularisation (arXiv 1704.00028); the rest is the preset's."""
+    usual, config = preset(name, 64, 3, 0), preset(name, 64, 3, 0, loss="wgan-gp")
+    assert (config.loss, config.gamma, config.d_reg_interval) == ("wgan-gp", 10, 0)
+    assert config.aug == ("none" if usual.aug == "ada" else usual.aug)
+    own = {name: getattr(usual, name) for name in ("loss", "gamma", "d_reg_interval", "aug")}
+    assert dataclasses.replace(config, **own) == usual
 
 
 @pytest.mark.parametrize("resolution", [8, 1024])

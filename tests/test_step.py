@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from golden_io import Golden, assert_close
+from golden_io import GOLDEN, Golden, assert_close
 from test_discriminators import discriminator_config
 from test_synthesis_v2 import network_config, without_filters
 from training_data import NETWORK, TINY, write_pictures
@@ -15,6 +15,7 @@ from stylegan.data import Pictures, batches
 from stylegan.networks.mapping import broadcast, truncate
 from stylegan.training.step import Chance, Trainer, fast_precision
 
+CURVES = json.loads((GOLDEN / "sched_nv_curves.json").read_text())
 PHASES = {"Gmain": 0, "Gpath": 1, "Dmain": 2}
 
 
@@ -46,6 +47,23 @@ class Recorded:
 def norms(network, names):
     params = dict(network.named_parameters())
     return torch.stack([params[name].detach().norm() for name in names])
+
+
+@pytest.mark.parametrize("case", CURVES["lazy_reg"][:4], ids=lambda case: str(case["reg_interval"]))
+@pytest.mark.parametrize("weight", [0.0, 2.0])
+def test_adam_goes_by_the_interval_whatever_the_weight(case, weight):
+    """The recorded program knows no weight there: cifar has an interval, and no path length."""
+    interval = case["reg_interval"]
+    trainer = Trainer(
+        dataclasses.replace(
+            TINY,
+            **{"lr": case["lr_in"], "pl_weight": weight, "gamma": weight},
+            **{"g_reg_interval": interval, "d_reg_interval": interval},
+        )
+    )
+    for adam in (trainer.adam_g, trainer.adam_d):
+        assert adam.param_groups[0]["lr"] == pytest.approx(case["lr"], rel=1e-12)
+        assert adam.param_groups[0]["betas"] == pytest.approx(case["betas"], rel=1e-12)
 
 
 def test_five_recorded_steps():

@@ -58,6 +58,55 @@ def test_a_flag_beats_the_preset_and_leaves_the_rest(data, capsys):
     assert found["network"]["mapping_layers"] == 2
 
 
+def test_the_loss_brings_its_penalty_which_flags_beat(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def resolved(*flags):
+        assert fit(data, *flags, "--dry-run") == 0
+        found = settings(capsys.readouterr().out)
+        return [found[name] for name in ("loss", "gamma", "d_reg_interval", "aug")]
+
+    assert resolved() == ["logistic", pytest.approx(0.0002 * 16**2 / 16), 16, "ada"]
+    assert resolved("--loss", "wgan-gp") == ["wgan-gp", 10, 0, "none"]
+    assert resolved("--loss=wgan-gp", "--gamma", "2") == ["wgan-gp", 2, 0, "none"]
+    told = ("--d-reg-interval", "4", "--aug", "diffaugment")
+    assert resolved("--loss", "wgan-gp", *told) == ["wgan-gp", 10, 4, "diffaugment"]
+    assert fit(data, "--loss", "wgan-gp", "--kimg", "0.02") == 0
+    assert fit(data, "--loss", "wgan-gp", "--kimg", "0.04") == 0
+    assert "goes on in runs/discs-tiny at 0.0 kimg" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        fit(data, "--loss", "hinge")
+    assert "'hinge' for argument '--loss'" in capsys.readouterr().err
+
+
+def test_flags_that_would_do_nothing_begin_no_run(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for flags in (
+        ["--aug", "none", "--p", "0.2"],
+        ["--growth.hold-kimg", "4", "--dry-run"],
+        ["--loss", "wgan-gp", "--p", "0.2"],
+        ["--loss", "wgan-gp", "--aug", "ada"],
+        ["--push-every", "2"],
+    ):
+        assert fit(data, "--kimg", "0.02", *flags) == 2
+        said = capsys.readouterr().err
+        assert flags[-2 if flags[-1] != "--dry-run" else 0] in said and said.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_with_such_flags_goes_on(data, tmp_path, monkeypatch, capsys):
+    """Begun before they were refused."""
+    monkeypatch.chdir(tmp_path)
+    line = ["--aug", "none", "--p", "0.2"]
+    with monkeypatch.context() as patch:
+        patch.setattr("stylegan.training.given.check", lambda *_: None)
+        assert fit(data, *line, "--kimg", "0.02") == 0
+    assert fit(data, *line, "--kimg", "0.04") == 0
+    assert "goes on in runs/discs-tiny at 0.0 kimg" in capsys.readouterr().out
+    assert fit(data, *line, "--kimg", "0.04", "--fresh") == 2
+    assert not (tmp_path / "runs/discs-tiny/before-1").exists()
+
+
 def test_train_resume_refuse(data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert fit(data, "--kimg", "0.02") == 0

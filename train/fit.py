@@ -22,6 +22,7 @@ from stylegan.model import find_device
 from stylegan.presets import preset
 from stylegan.publish import check_access
 from stylegan.release import save_answers
+from stylegan.training import given
 from stylegan.training.listeners import Listener
 from stylegan.training.loop import Outcome, fit
 from stylegan.training.page import Page
@@ -46,6 +47,7 @@ class First:
 
     data: str
     preset: str = "auto"
+    loss: str = TrainConfig.loss
     device: str = "auto"
     resume_from: str = ""
     run: str | None = None
@@ -78,15 +80,19 @@ class Call:
 
 def main(argv: list[str]) -> int:
     """Parse, print the settings, train; 0 when the budget is used up, 75 when stopped."""
-    call = _parse(argv)
+    call, usual = _parse(argv)
     if call.push_every < 1:
         raise UserError(f"push_every {call.push_every} is less than 1")
     if (call.project or call.track_space) and call.track == "none":
         raise UserError("--project and --track-space are for a tracker: --track trackio")
+    if call.push_every != Call.push_every and not call.push_to_hub:
+        raise UserError("--push-every is for snapshots that are sent: --push-to-hub USER/NAME")
     if call.answers != Answers() and not call.push_to_hub:
         raise UserError("what is told for the card needs --push-to-hub USER/NAME")
     config = call.config
     folder = _run_folder(call.run, config)
+    if call.fresh or not (folder / CONFIG).exists():  # a run goes on with what it has
+        given.check(config, usual)
     rank, _ = world()
     if rank == 0:
         print(json.dumps(dataclasses.asdict(config), indent=2))
@@ -136,8 +142,8 @@ def _run_folder(named: str | None, config: TrainConfig) -> Path:
     return Path(named or f"runs/{Path(config.data).resolve().stem}-{config.preset}")
 
 
-def _parse(argv: list[str]) -> Call:
-    """Flags over preset; the preset is resolved for the size of the data."""
+def _parse(argv: list[str]) -> tuple[Call, TrainConfig]:
+    """Flags over preset, and what they stand over; the preset is resolved for the data's size."""
     source = None
     if {"-h", "--help"} & set(argv):
         default = preset("auto", 64, 3, 0)
@@ -151,7 +157,7 @@ def _parse(argv: list[str]) -> Call:
         )
         pictures = Pictures(first.data)
         size = (pictures.resolution, pictures.channels, pictures.c_dim)
-        default = preset(first.preset, *size, gpus=world()[1])
+        default = preset(first.preset, *size, gpus=world()[1], loss=first.loss)
         default = dataclasses.replace(default, data=first.data)
         if default.precision != "float32":
             fast = fast_precision(find_device(first.device))
@@ -170,5 +176,5 @@ def _parse(argv: list[str]) -> Call:
     )
     told = any(arg.partition("=")[0].replace("_", "-") == "--start-kimg" for arg in argv)
     if source is None or told:
-        return call
-    return dataclasses.replace(call, config=after_growth(call.config, source))
+        return call, default
+    return dataclasses.replace(call, config=after_growth(call.config, source)), default

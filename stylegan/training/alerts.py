@@ -84,10 +84,12 @@ Check = Callable[[History, TrainConfig, bool], "Alert | None"]
 
 def overfitting(history: History, config: TrainConfig, on: bool) -> Alert | None:
     """Held-out pictures score as fakes do; r_t stays high while p, above 0.8, keeps rising; or
-    where no p answers it, r_t is near 1.
+    where no p answers it, r_t is near 1. A critic's r_t tells nothing, since its zero is free.
     """
     by_r_t = _leaking if config.aug == "ada" else _sure
-    seen = _told_apart(history, on) or by_r_t(history, config, on)
+    seen = _told_apart(history, on)
+    if not seen and config.loss == "logistic":
+        seen = by_r_t(history, config, on)
     if not seen:
         return None
     leaks = config.aug == "ada" and history[-1].get(P, 0.0) > LEAKING_P
@@ -98,9 +100,14 @@ def overfitting(history: History, config: TrainConfig, on: bool) -> Alert | None
         f"the discriminator knows the training pictures by heart{more if leaks else ''}",
         "the model in best, which is from before it got worse; a new run with more pictures, "
         + ("" if config.mirror else "--mirror if left and right do not matter, ")
-        + ("" if config.aug == "ada" else "--aug ada, ")
+        + ("" if config.aug == _remedy(config) else f"--aug {_remedy(config)}, ")
         + f"a higher --gamma than {config.gamma:g}, or --resume-from a model of others",
     )
+
+
+def _remedy(config: TrainConfig) -> str:
+    """The augmentation against few pictures; ADA goes by r_t."""
+    return "ada" if config.loss == "logistic" else "diffaugment"
 
 
 def _told_apart(history: History, on: bool) -> str:
@@ -162,7 +169,7 @@ def collapse(history: History, config: TrainConfig, on: bool) -> Alert | None:
         "the generator draws a few pictures again and again (mode collapse)",
         f"a higher --gamma than {config.gamma:g}, a lower --lr than {config.lr:g}, a larger "
         f"--batch than {config.batch}"
-        + (", --aug ada" if config.aug == "none" else "")
+        + (f", --aug {_remedy(config)}" if config.aug == "none" else "")
         + _without_classes_first(config)
         + "; all of it needs a new run, which may begin with an earlier model (--resume-from)",
     )

@@ -49,8 +49,8 @@ class Trainer:
         self.discriminator.to(self.device).requires_grad_(False)
         self.averaged = copy.deepcopy(self.generator).eval()
         self._frozen = transfer.frozen(config, self.generator, self.discriminator)
-        self.adam_g = _adam(self.generator, config.lr, config.pl_weight, config.g_reg_interval)
-        self.adam_d = _adam(self.discriminator, config.lr, config.gamma, config.d_reg_interval)
+        self.adam_g = _adam(self.generator, config.lr, config.g_reg_interval)
+        self.adam_d = _adam(self.discriminator, config.lr, config.d_reg_interval)
         self.dtype = DTYPES[config.precision]
         self.objective = losses.Objective.of(config.loss, config.drift)
         self.batch, self.side = config.batch, config.network.resolution  # of the step
@@ -123,8 +123,8 @@ class Trainer:
             return reals
         lod, lr = schedule.lod(nimg, config), schedule.lr(nimg, config)
         self._set_lod(lod)
-        _set_lr(self.adam_g, lr, config.pl_weight, config.g_reg_interval)
-        _set_lr(self.adam_d, lr, config.gamma, config.d_reg_interval)
+        _set_lr(self.adam_g, lr, config.g_reg_interval)
+        _set_lr(self.adam_d, lr, config.d_reg_interval)
         return at_lod(reals, lod)
 
     def _set_lod(self, lod: float) -> None:
@@ -450,15 +450,15 @@ def fast_precision(device: torch.device) -> Precision:
     return "float32"
 
 
-def _adam(network: nn.Module, lr: float, weight: float, interval: int) -> torch.optim.Adam:
+def _adam(network: nn.Module, lr: float, interval: int) -> torch.optim.Adam:
     betas = ADAM_BETAS
-    if weight and interval:
+    if interval:
         lr, betas = schedule.lazy_adam(lr, betas, interval)
     return torch.optim.Adam(network.parameters(), lr=lr, betas=betas, eps=ADAM_EPS, fused=True)
 
 
-def _set_lr(adam: torch.optim.Adam, lr: float, weight: float, interval: int) -> None:
-    if weight and interval:
+def _set_lr(adam: torch.optim.Adam, lr: float, interval: int) -> None:
+    if interval:
         lr, _ = schedule.lazy_adam(lr, ADAM_BETAS, interval)
     for group in adam.param_groups:
         group["lr"] = lr
