@@ -184,6 +184,8 @@ def read_config(folder: str | Path) -> tuple[NetworkConfig, dict[str, Any]]:
         raise CheckpointError(
             f"{path} was made by a newer version (format {version}, this one reads up to {FORMAT})"
         )
+    if {"settings", "data"} <= set(settings):
+        raise CheckpointError(f"{folder} is a run, not a model; its best one is {folder}/best")
     if unknown := sorted(set(settings) - {"format", "network", "training"}):
         raise CheckpointError(f"{path} has an unknown key: {shortened(unknown)}")
     for key in ("network", "training"):

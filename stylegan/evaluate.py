@@ -84,10 +84,12 @@ def measure(
     detector: str = "",
     group: Group = ALONE,
     say: Say = lambda words: None,
+    each: Callable[[Measured], None] = lambda one: None,
 ) -> Measured:
     """Each named metric of a generator, on the device it is on, against the pictures.
 
-    Of several processes each draws its share, and the first one has what was found.
+    Of several processes each draws its share, and the first one has what was found. `each` is told
+    of a metric as soon as it is known.
     """
     metrics = parse_all(names)
     check_fit(generator.config, pictures)
@@ -111,12 +113,16 @@ def measure(
             finish = FAMILIES[metric.family](streams, metric)
             if not group.is_first:
                 continue
+            one = Measured()
             for record in finish():
                 sheet = record.pop("picture", None)
                 if sheet is not None:
-                    found.sheets[record["metric"]] = sheet
+                    one.sheets[record["metric"]] = sheet
                 better = "higher" if higher_is_better(record["metric"]) else "lower"
-                found.records[record["metric"]] = _finite(record) | {"better": better} | about
+                one.records[record["metric"]] = _finite(record) | {"better": better} | about
+            each(one)
+            found.records.update(one.records)
+            found.sheets.update(one.sheets)
     return found
 
 
@@ -176,10 +182,14 @@ def _channels(count: int) -> str:
 
 
 def evaluate(
-    config: EvaluateConfig, progress: Progress | None = None, say: Say = lambda words: None
+    config: EvaluateConfig,
+    progress: Progress | None = None,
+    say: Say = lambda words: None,
+    each: Callable[[Measured], None] = lambda one: None,
 ) -> Measured:
-    """Measure a model folder; keeping the numbers is `save`. Started by torchrun, several processes
-    measure together, and the first one has what was found.
+    """Measure a model folder; keeping the numbers is `save`, for `each` or for all.
+
+    Started by torchrun, several processes measure together, and the first one has what was found.
     """
     names = [name.strip() for name in config.metrics.split(",") if name.strip()]
     if not names:
@@ -206,6 +216,7 @@ def evaluate(
             config.detector,
             group,
             say if group.is_first else lambda words: None,
+            each,
         )
 
 

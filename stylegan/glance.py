@@ -142,9 +142,9 @@ def _numbers(run: Run, last: Glance) -> list[tuple[str, str]]:
     for metric in run.metrics:
         points = run.metric(metric).points
         if points:
-            found.append((metric, f"{_short(points[-1].value)} at {points[-1].kimg:,.0f} kimg"))
+            found.append((metric, f"{_short(points[-1].value)} at {points[-1].kimg:,.1f} kimg"))
     if run.best:
-        found.append(("best model", f"{run.best.kimg:,.0f} kimg"))
+        found.append(("best model", f"{run.best.kimg:,.1f} kimg"))
     return [(name, value) for name, value in found if value]
 
 

@@ -156,7 +156,7 @@ def usual_settings(settings: Mapping[str, Any]) -> dict[str, Any] | None:
 def _data(run: Run) -> str:
     rows = [(name, shown(run.data[name])) for name in ("name", "pictures") if name in run.data]
     rows += [("fingerprint", shown(run.data["fingerprint"]))] if "fingerprint" in run.data else []
-    rows += prepared_rows(run.prepared)
+    rows += [(name.replace("`", ""), told) for name, told in prepared_rows(run.prepared)]
     if run.settings.get("resume_from"):
         rows.append(("began with the weights of", shown(run.settings["resume_from"])))
     table = offline.table([], [[text(name), text(value)] for name, value in rows])

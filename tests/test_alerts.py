@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_loop import assert_same_run
+from test_loop import lines as lines_of
 from training_data import tiny, write_pictures
 
 from stylegan.config import TrainConfig
@@ -37,7 +37,10 @@ def ticks(**columns):
     """Lines from columns of equal length; a name's __ stands for a slash."""
     rows = zip(*columns.values(), strict=True)
     names = [name.replace("__", "/") for name in columns]
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    return [
+        {"Progress/kimg": 10.0 * i, **dict(zip(names, row, strict=True))}
+        for i, row in enumerate(rows, 1)
+    ]
 
 
 def number(mean, num=4):
@@ -290,12 +293,19 @@ def test_a_plateau_is_told_by_the_noise_of_the_metric():
 
 
 def test_ticks_without_a_snapshot_say_nothing():
-    history = [line for value in [20.0] * 10 for line in ({}, {"Metrics/swd": value}, {})]
+    lines = ticks(Metrics__swd=[20.0] * 10)
+    history = [x for line in lines for x in ({}, line, {})]
     assert story(history) == [(28, "+plateau")]
 
 
-def test_plateau_of_a_real_run(tmp_path):
+def test_snapshots_that_are_too_near_tell_no_plateau():
+    near = [{**x, "Progress/kimg": x["Progress/kimg"] / 2} for x in ticks(Metrics__swd=[20.0] * 13)]
+    assert story(near) == []
+
+
+def test_plateau_of_a_real_run(tmp_path, monkeypatch):
     """Steps so small that nothing is learned."""
+    monkeypatch.setattr(alerts, "PLATEAU_KIMG", 0.03)
     data, said = write_pictures(tmp_path / "discs.zip"), []
     config = tiny(data, kimg=0.04, tick_kimg=0.004, snap=1, metrics="swd", lr=1e-12)
     fit(config, tmp_path / "run", say=said.append)
@@ -304,9 +314,10 @@ def test_plateau_of_a_real_run(tmp_path):
 
 
 def test_a_metric_that_is_better_when_higher():
-    rising = ticks(**{"Metrics__is50k": [5.0 + 0.5 * i for i in range(10)]})
-    assert story(rising, TrainConfig(metrics="is50k")) == []
-    assert story(rising[::-1], TrainConfig(metrics="is50k")) == [(9, "+plateau")]
+    rising = [5.0 + 0.5 * i for i in range(10)]
+    assert story(ticks(Metrics__is50k=rising), TrainConfig(metrics="is50k")) == []
+    falling = ticks(Metrics__is50k=rising[::-1])
+    assert story(falling, TrainConfig(metrics="is50k")) == [(9, "+plateau")]
 
 
 def test_a_metric_of_two_numbers_goes_by_the_first():
@@ -396,7 +407,7 @@ def test_said_once_and_written_once(tmp_path, monkeypatch):
         assert fit(tiny(data, kimg=kimg, **changes), tmp_path / "cut", say=parts.append) is (
             Outcome.DONE
         )
-    assert_same_run(whole, tmp_path / "cut")
+    assert lines_of(whole) == lines_of(tmp_path / "cut")
     assert (whole / ALERTS).read_bytes() == (tmp_path / "cut" / ALERTS).read_bytes()
     assert sum(line.startswith("alert, divergence") for line in parts) == 1
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from written_runs import write_run
 
 from stylegan import evaluate as module
 from stylegan import metrics
@@ -243,11 +244,16 @@ def test_command_can_leave_the_folder_alone(data, model, capsys):
         ({"--metrics": ","}, "no metric is named; there are: fid50k_full"),
         ({"--device": "toaster"}, "no device toaster"),
         ({"--model": "nowhere"}, "nowhere"),
+        ({"--model": "a-run"}, "a-run is a run, not a model; its best one is a-run/best"),
         ({"--data": "nowhere.zip"}, "nowhere.zip"),
         ({"--num": "400"}, "400 pictures are asked for"),
     ],
 )
-def test_command_says_in_one_sentence_what_is_wrong(data, model, capsys, changes, words):
+def test_command_says_in_one_sentence_what_is_wrong(
+    data, model, tmp_path, monkeypatch, capsys, changes, words
+):
+    write_run(tmp_path / "a-run")
+    monkeypatch.chdir(tmp_path)
     flags = {"--model": str(model), "--data": str(data), "--device": "cpu"} | changes
     assert main(["evaluate", *(x for pair in flags.items() for x in pair)]) == 2
     out, err = capsys.readouterr()
@@ -256,6 +262,19 @@ def test_command_says_in_one_sentence_what_is_wrong(data, model, capsys, changes
     assert "Traceback" not in err
     assert out == ""
     assert not (model / "metrics.json").exists()
+
+
+def test_command_tells_and_keeps_a_metric_as_soon_as_it_is_known(data, model, capsys, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(module.FAMILIES, "diversity", stopped)
+    line = ["evaluate", "--model", str(model), "--data", str(data), "--num", "6"]
+    assert main([*line, "--metrics", "swd,diversity"]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith(" ") and "swd " in out and "the same line goes on" in err
+    (record,) = json.loads((model / "metrics.json").read_text())
+    assert record["metric"] == "swd"
 
 
 def test_command_shows_the_numbers_before_a_full_disk(data, model, capsys, monkeypatch):

@@ -53,7 +53,7 @@ def test_status(run):
     assert status["state"] == glance.RESTING and status["asked"] == []
     numbers = dict(status["numbers"])
     assert numbers["kimg"] == "180.0 of 500" and numbers["p"] == "0.368"
-    assert numbers["swd"] == "21.5 at 180 kimg" and numbers["hours"] == "2.69"
+    assert numbers["swd"] == "21.5 at 180.0 kimg" and numbers["hours"] == "2.69"
     assert status["at"] == (run / STATS).stat().st_mtime
     assert status["late_sec"] == pytest.approx(3 * status["tick_sec"])
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import tyro
@@ -36,7 +38,10 @@ def main(argv: list[str]) -> int:
         prog="python -m train evaluate",
         description=HELP,
     )
-    first = world()[0] == 0
+    rank, size = world()
+    first = rank == 0
+    if size == 1:  # torchrun ends its processes in its own way
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tqdm(unit=" pictures", disable=None if first else True, leave=False) as bar:
 
         def progress(what: str, done: int, total: int) -> None:
@@ -45,27 +50,32 @@ def main(argv: list[str]) -> int:
             bar.update(done - bar.n)
 
         try:
-            found = evaluate(config, progress, tqdm.write)
+            found = evaluate(config, progress, tqdm.write, partial(_tell, config))
         except PeerLost as error:
             print(f"train: {error}; the same line goes on", file=sys.stderr, flush=True)
             os._exit(LOST_CODE)  # an ordinary exit would wait for those that are gone
         except KeyboardInterrupt:
             raise RunError("stopped; the same line goes on from here") from None
-    if first:
-        _tell(config, found)
+    if first and config.save:
+        print(_where(Path(config.model), found))
     return 0
 
 
-def _tell(config: EvaluateConfig, found: Measured) -> None:
-    for record in found.records.values():
-        print(table(record))
-    if config.save and not Path(config.model).is_dir():
-        print("not kept: the model is the Hub's, not a folder here")
-    elif config.save:
-        save(config.model, found)
-        print(f"written to {Path(config.model) / METRICS_FILE}")
-        for name in found.files():
-            print(f"to look at: {Path(config.model) / name}")
+def _tell(config: EvaluateConfig, one: Measured) -> None:
+    """A metric at once: what comes after it may take hours."""
+    for record in one.records.values():
+        tqdm.write(table(record))
+    if config.save and Path(config.model).is_dir():
+        save(config.model, one)
+    sys.stdout.flush()
+
+
+def _where(folder: Path, found: Measured) -> str:
+    """Of the numbers and pictures that are kept."""
+    if not folder.is_dir():
+        return "not kept: the model is the Hub's, not a folder here"
+    pictures = [f"to look at: {folder / name}" for name in found.files()]
+    return "\n".join([f"written to {folder / METRICS_FILE}", *pictures])
 
 
 def table(record: Record) -> str:

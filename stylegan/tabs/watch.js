@@ -7,7 +7,7 @@
   const LOG_SPAN = 20; // largest / smallest value from which an axis is logarithmic
   const STATES = {
     training: ["Training", "a process trains this run now"],
-    resting: ["Not training", "started again with the same line, it goes on where it stopped"],
+    resting: ["Not training", "all is saved; to go on from here, start it with the same line"],
     done: ["Done", "its budget is used up"],
     empty: ["Not begun", "there is nothing to see yet; this page shows it as soon as there is"],
   };

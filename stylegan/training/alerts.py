@@ -10,7 +10,7 @@ from typing import Any
 
 from stylegan.config import TrainConfig
 from stylegan.metric_names import higher_is_better
-from stylegan.runs import METRIC
+from stylegan.runs import KIMG, METRIC
 
 Line = dict[str, Any]
 """One line of stats.jsonl."""
@@ -41,6 +41,7 @@ MEMORISED = 0.1  # share of samples that are copies; sets without twins measure 
 RELEARNED = 0.05  # where the alert ends
 
 PLATEAU_SNAPSHOTS = 10
+PLATEAU_KIMG = 50.0  # that they span at least: chance hides the progress of less
 PLATEAU_NOISE = 2.0  # standard errors that count as a change
 
 STARVED_SHARE, FED_SHARE = 0.3, 0.15  # of the time of a step, where the alert begins and ends
@@ -241,9 +242,10 @@ def plateau(history: History, config: TrainConfig, on: bool) -> Alert | None:
         return None
     told = (key.removeprefix(METRIC) for line in history for key in line if METRIC in key)
     name = next((key for key in told if key.startswith(config.metric_names[0])), "")
-    found = _series(history, METRIC + name)[-PLATEAU_SNAPSHOTS:]
-    if len(found) < PLATEAU_SNAPSHOTS:
+    lines = [x for x in history if mean(x, METRIC + name) is not None][-PLATEAU_SNAPSHOTS:]
+    if len(lines) < PLATEAU_SNAPSHOTS or lines[-1][KIMG] - lines[0][KIMG] < PLATEAU_KIMG:
         return None
+    found = _series(lines, METRIC + name)
     half = PLATEAU_SNAPSHOTS // 2
     before, after = statistics.fmean(found[:half]), statistics.fmean(found[half:])
     gain = after - before if higher_is_better(name) else before - after
