@@ -17,7 +17,10 @@ MISSING = "-"
 MOST_WIDTH = 40  # letters of a setting in a terminal
 
 
-OTHER_DATA = "they learned from different pictures, so that their metrics cannot be compared"
+OTHER_DATA = (
+    "they learned from different pictures, or some with --mirror, so that their metrics cannot be "
+    "compared"
+)
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,10 @@ def _reached(run: Run, label: str, metric: str) -> Reached:
 
 
 def same_data(runs: Sequence[Run]) -> bool:
-    """Whether all learned from the same pictures, as far as they say."""
-    return len({x for run in runs if (x := run.data.get("fingerprint")) is not None}) <= 1
+    """Whether all learned from the same pictures, mirrored or not, as far as they say."""
+    prints = {x for run in runs if (x := run.data.get("fingerprint")) is not None}
+    mirrored = {run.settings.get("mirror", False) for run in runs if run.settings}
+    return len(prints) <= 1 and len(mirrored) <= 1
 
 
 def common_kimg(runs: Sequence[Run]) -> float:

@@ -59,7 +59,8 @@ def read(run: Path) -> Requests:
     except (ValueError, RecursionError):
         raise ControlError(f"{CONTROL} is no JSON, or is not written yet") from None
     if not isinstance(asked, dict) or not all(type(x) is bool for x in asked.values()):
-        raise ControlError(f'{CONTROL} is not of the form {{"{NAMES[0]}": true}}')
+        form = " or ".join(f'{{"{name}": true}}' for name in NAMES)
+        raise ControlError(f"{CONTROL} is not of the form {form}")
     if unknown := sorted(set(asked) - set(NAMES)):
         what = unknown[0] if unknown[0].isidentifier() else "something unknown"
         raise ControlError(f"{CONTROL} asks for {what[:40]}; known are: {', '.join(NAMES)}")

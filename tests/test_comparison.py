@@ -49,7 +49,9 @@ def test_other_data_is_a_difference_and_said(tmp_path):
     config.write_text(config.read_text().replace("f" * 32, "e" * 32))
     two = read_run(two.folder)
     assert not same_data([one, two]) and list(differing([one, two])) == ["data.fingerprint"]
-    assert "different pictures, so that their metrics cannot be compared" in table([one, two])
+    assert "different pictures, or some with --mirror, so that" in table([one, two])
+    three = run(tmp_path, [3], "c", settings={**SETTINGS, "mirror": True})
+    assert not same_data([one, three])
 
 
 def test_best_and_last_with_their_moments(tmp_path):

@@ -165,7 +165,7 @@ def test_the_tracker_gets_settings_scalars_grids_and_the_best_model(train, track
     (steps,) = tracker.runs.values()
     assert list(steps) == [20, 40, 60]
     assert steps[20]["Progress/kimg"] == 0.02 and -1 <= steps[20]["Loss/signs/real"] <= 1
-    assert steps[40]["grid"] == ((128, 128), "0 kimg") and "grid" not in steps[60]
+    assert steps[40]["grid"] == ((128, 128), "0.04 kimg") and "grid" not in steps[60]
     assert tracker.artifacts == [(tmp_path / "run" / "best").resolve()] and tracker.finished == 1
 
 

@@ -41,9 +41,8 @@ def test_the_card_tells_what_the_run_knows_and_makes_nothing_up(hub, run):
     assert metric["type"] == "swd" and metric["value"] == round(record["value"], 4)
     assert metric["args"] == {"n": 6, "seed": 0, "floor": round(record["floor"], 4)}
     assert result["dataset"]["args"] == {"fingerprint": training["data"]["fingerprint"]}
-    best = (run / "best").resolve().name
     for part in (
-        f'stylegan.load("ann/discs@kimg-{best}")',
+        'stylegan.load("ann/discs@kimg-000000")',
         "Tests, and nothing else.",
         "drawn by a program",
         f"| swd | {record['value']:.4g} | {record['floor']:.4g} | 6 | 0 | lower | pixels | discs |",
