@@ -99,7 +99,8 @@ def overfitting(history: History, config: TrainConfig, on: bool) -> Alert | None
         "overfitting",
         seen,
         f"the discriminator knows the training pictures by heart{more if leaks else ''}",
-        "the model in best, which is from before it got worse; a new run with more pictures, "
+        ("the model in best, from before it got worse" if config.metrics else "an earlier model")
+        + "; a new run with more pictures, "
         + ("" if config.mirror else "--mirror if left and right do not matter, ")
         + ("" if config.aug == _remedy(config) else f"--aug {_remedy(config)}, ")
         + f"a higher --gamma than {config.gamma:g}, or --resume-from a model of others",
