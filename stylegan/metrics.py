@@ -205,17 +205,18 @@ def memorisation_of(streams: Streams, metric: Metric) -> Finish:
     """
     comparison = streams.comparison
     pictures, n = comparison.pictures, comparison.num or MEMORISATION_SAMPLES
-    if count_originals(pictures) < 4:
+    count = count_originals(pictures)
+    if count < 4:
         raise UserError(f"memorisation needs 4 real pictures at least, not {len(pictures)}")
     samples = streams.generated(["thumbs"], n, _thumbs)
-    order = real_halves(pictures, count_originals(pictures), comparison.seed)[0]
-    rows = np.sort(order[:MOST_THUMBS] % count_originals(pictures))
+    order = real_halves(pictures, count, comparison.seed)[0] % count
+    rows = np.sort(order[:MOST_THUMBS])
     originals = streams.real(["thumbs"], rows, _thumbs)
 
     def finish() -> list[Record]:
         against = memorisation.Originals(memorisation.thumbs_of_rows(originals))
         found = _matched(streams, ["matches"], against, memorisation.thumbs_of_rows(samples))
-        places = np.flatnonzero(np.isin(rows, order[:n] % count_originals(pictures)))
+        places = np.flatnonzero(np.isin(rows, order[:n]))
         some = against.thumbs[places]
         twins = _matched(streams, ["twins", n, comparison.seed], against, some, places)
         return [

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from test_loop import final_state
 from test_loop import lines as lines_of
 from training_data import tiny, write_pictures
 
@@ -407,7 +409,11 @@ def test_said_once_and_written_once(tmp_path, monkeypatch):
         assert fit(tiny(data, kimg=kimg, **changes), tmp_path / "cut", say=parts.append) is (
             Outcome.DONE
         )
+    one, other = final_state(whole), final_state(tmp_path / "cut")
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
     assert lines_of(whole) == lines_of(tmp_path / "cut")
+    grids = {path.name: path.read_bytes() for path in (whole / "grids").iterdir()}
+    assert grids == {x: (tmp_path / "cut" / "grids" / x).read_bytes() for x in grids}
     assert (whole / ALERTS).read_bytes() == (tmp_path / "cut" / ALERTS).read_bytes()
     assert sum(line.startswith("alert, divergence") for line in parts) == 1
 

@@ -35,8 +35,8 @@ def add_endpoints(session: Session) -> None:
     """/seeds, /interpolate, /mix, /edit and /project, on the page that is being built."""
     api = Endpoints(session)
     query = _text("query")
-    picture = {name: _picture(name) for name in ("picture", "table")}
-    _offer(api.seeds, [query], picture["picture"], concurrency_limit=2)
+    picture, table = _picture("picture"), _picture("table")
+    _offer(api.seeds, [query], picture, concurrency_limit=2)
     _offer(
         api.interpolate,
         [query, gr.Dropdown(list(FORMATS), value="mp4", label="format", visible=False)],
@@ -44,9 +44,9 @@ def add_endpoints(session: Session) -> None:
         preprocess=False,
         concurrency_id="clip",
     )
-    _offer(api.mix, [query], picture["table"], concurrency_id="table")
+    _offer(api.mix, [query], table, concurrency_id="table")
     edit = [_text("direction"), gr.Number(label="strength", visible=False), _text("rows", "")]
-    _offer(api.edit, [query, *edit], picture["picture"], concurrency_limit=2)
+    _offer(api.edit, [query, *edit], picture, concurrency_limit=2)
     project = [
         gr.File(label="picture", type="filepath", visible=False),
         gr.Dropdown(["w+", "w"], value="w+", label="space", visible=False),
@@ -68,13 +68,15 @@ def _picture(label: str) -> gr.Image:
     return gr.Image(label=label, type="filepath", format="png", visible=False)
 
 
-def _offer(fn: Callable[..., Any], inputs: list, outputs: Any, **how: Any) -> None:
-    how = {"concurrency_limit": 1, **how}
-    gr.Button(visible=False).click(fn, inputs, outputs, api_name=fn.__name__, **how)
+def _offer(
+    fn: Callable[..., Any], inputs: list, outputs: Any, concurrency_limit: int = 1, **how: Any
+) -> None:
+    how |= {"api_name": fn.__name__, "concurrency_limit": concurrency_limit}
+    gr.Button(visible=False).click(fn, inputs, outputs, **how)
 
 
 @contextmanager
-def in_plain_words() -> Iterator[None]:
+def _in_plain_words() -> Iterator[None]:
     """What goes wrong, as programs are told of it."""
     try:
         yield
@@ -97,7 +99,7 @@ class Endpoints:
         Returns:
             A PNG file with the recipe inside.
         """
-        with in_plain_words():
+        with _in_plain_words():
             recipe = Recipe.from_query(query, strict=True)
             model = self._model(recipe.m)
             return str(self.session.picture(model, recipe))
@@ -112,7 +114,7 @@ class Endpoints:
         Returns:
             A file with the walk's recipe inside.
         """
-        with in_plain_words():
+        with _in_plain_words():
             walk = Walk.from_query(query, strict=True)
             check_choice("format", format, FORMATS)
             model = self._model(walk.m)
@@ -135,7 +137,7 @@ class Endpoints:
         Returns:
             A PNG file with labels, and with the table's recipe inside.
         """
-        with in_plain_words():
+        with _in_plain_words():
             value = Mix.from_query(query, strict=True)
             model = self._model(value.m)
             return str(table_file(self.session, model, value))
@@ -152,7 +154,7 @@ class Endpoints:
         Returns:
             A PNG file with the recipe inside.
         """
-        with in_plain_words():
+        with _in_plain_words():
             recipe = Recipe.from_query(query, strict=True)
             model = self._model(recipe.m)
             known = model.direction_notes.get(direction)
@@ -191,7 +193,7 @@ class Endpoints:
             A PNG file with the recipe inside; and how far it is: stage, step, steps, distance, and
             at the end done, psnr in dB, and query, the recipe of the result.
         """
-        with in_plain_words():
+        with _in_plain_words():
             recipe = Recipe.from_query(query, strict=True)
             model = self._model(recipe.m)
             seeded = any(key == "seed" for key, _ in raw_pairs(query))

@@ -286,7 +286,7 @@ class InterpolationTab:
         return {**shown, **thumbnails, **self._set_controls(opened.value, opened.model)}
 
     def adapted(self, value: Walk, model: Model) -> Walk:
-        """What another model can take of a walk: latents, rows and classes are its own."""
+        """What another model can take of a walk."""
         return adapted(value, model)
 
     def take(self, view: View | None, pictures: Sequence[Recipe], how: str, model: Model) -> Walk:

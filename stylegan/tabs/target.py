@@ -44,14 +44,13 @@ def examples(model: Model) -> list[Example]:
     one, two = (Recipe(seed=seed, psi=OWN_PSI) for seed in OWN_SEEDS)
     first, second = model.draw([one, two])
     mixed = (first.astype(np.uint16) + second) // 2
-    found = [
+    return [
         Example("its own", first, one),
         Example("another", second, two),
         Example("mirrored", first[:, ::-1].copy(), None),
         Example("recoloured", _recoloured(second), None),
         Example("two in one", mixed.astype(np.uint8), None),
     ]
-    return found
 
 
 def _recoloured(picture: np.ndarray) -> np.ndarray:
@@ -87,6 +86,7 @@ def closeness(recipe: Recipe, model: Model, easel: Easel, file: Path) -> str:
 
 
 def target_value(easel: Easel | None, model: Model) -> dict[str, Any]:
+    """What is to be found, as the page's part takes it."""
     if easel is None:
         return {}
     picture, side = picture_of(easel.target(model.config)), model.config.resolution

@@ -59,11 +59,13 @@ def read_keyframes(text: Any, latents: Mapping[str, str]) -> tuple[int | str, ..
 
 
 def timeline_value(walk: Walk, at: int) -> dict[str, Any]:
+    """A walk and the frame that is shown."""
     marks = [i * walk.frames for i in range(walk.segments + 1)]
     return {"total": walk.total, "fps": walk.fps, "at": at, "marks": marks, "closed": walk.closed}
 
 
 def making_value(done: int, total: int, seconds: float) -> dict[str, Any]:
+    """How far a clip is, after so many seconds."""
     words = f"{done} of {total} frames"
     if seconds > SURE_SEC and done:
         words += f", about {_lasting(seconds / done * (total - done))} left"
@@ -75,6 +77,7 @@ def _lasting(seconds: float) -> str:
 
 
 def made_value(file: Path, walk: Walk, count: int) -> dict[str, Any]:
+    """A clip that is made; `count` tells it from the one before."""
     size = file.stat().st_size
     said = f"{walk.total} frames, {walk.seconds:.4g} s, {_bytes(size)}"
     return {
@@ -89,18 +92,21 @@ def made_value(file: Path, walk: Walk, count: int) -> dict[str, Any]:
 
 
 def places_value(walk: Walk, place: int) -> Any:
+    """The choice of one walk of a grid."""
     choices = [("side by side", ALL), *((f"walk {i + 1}", i) for i in range(walk.places))]
     grid = walk.places > 1
     return gr.Dropdown(choices=choices, value=place if grid else ALL, visible=grid)
 
 
 def space_value(walk: Walk, *value: str) -> Any:
+    """The choice of w or z, which latents do not leave."""
     latents = any(isinstance(keyframe, str) for keyframe in walk.keyframes)
     further = {"value": value[0]} if value else {}
     return gr.Radio(interactive=not latents, info=space_info(latents), **further)
 
 
 def space_info(latents: bool) -> str:
+    """What is said beside that choice."""
     if latents:
         return "latents are points of w, and have no z: the walk stays in w"
     return "what is mixed on the way: w is the gentler one, z the number that a seed stands for"
@@ -128,10 +134,12 @@ def text_of_order(keyframes: dict[str, Any]) -> str:
 
 
 def text_of(keyframes: Sequence[int | str]) -> str:
+    """As `read_keyframes` reads them."""
     return ",".join(map(short_name, keyframes))
 
 
 def named(keyframe: int | str) -> str:
+    """One keyframe in words."""
     return f"seed {keyframe}" if isinstance(keyframe, int) else short_name(keyframe)
 
 
@@ -152,6 +160,7 @@ def _bytes(size: int) -> str:
 
 
 def adapted(walk: Walk, model: Model) -> Walk:
+    """What another model can take of a walk: latents, rows and classes are its own."""
     seeds = tuple(key for key in walk.keyframes if isinstance(key, int)) or Walk().keyframes
     return dataclasses.replace(
         walk,
